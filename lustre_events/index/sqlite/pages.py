@@ -71,7 +71,7 @@ class Pages(Generic[T]):
         if not condition.size:
             return []
         if condition.size <= self.planner.few or not stretch.indexed:
-            return self._select(stretch, self.planner.driven(condition), limit, made=True)
+            return self._collected(stretch, condition, limit)
         # `_first` has looked at the first ones of streams already.
         if not (condition.streams and stretch.whole and stretch.order == Order()):
             end = self._end_of_look(stretch, after)
@@ -81,7 +81,7 @@ class Pages(Generic[T]):
         # Many match, but few of them are here: all of them then.
         condition = self.planner.plan(node, Effort.THOROUGH)
         if condition.driver is not None:
-            return self._select(stretch, self.planner.driven(condition), limit, made=True)
+            return self._collected(stretch, condition, limit)
         return self._select(stretch, condition.probe, limit)
 
     def _first(self, condition: SqlCondition, after: int, limit: int) -> list[T] | None:
@@ -190,18 +190,27 @@ class Pages(Generic[T]):
         ).fetchone()
         return None if row is None else behind(order, PagePosition(*row), "?", before=True)
 
-    def _select(self, stretch: Stretch, where: Clause, limit: int, *, made: bool = False) -> list[T]:
-        found, order = all_hold(stretch.start, where), by(stretch.order, made=made)
-        if not made or self.listed is None:
-            return self._live(found, order, limit, sorted_first=made)
+    def _select(self, stretch: Stretch, where: Clause, limit: int) -> list[T]:
+        return self._live(all_hold(stretch.start, where), by(stretch.order), limit)
+
+    def _collected(self, stretch: Stretch, condition: SqlCondition, limit: int) -> list[T]:
+        """Return the first of all objects that match, which are few, sorted by no index."""
+        order, where = by(stretch.order, made=True), self.planner.driven(condition)
+        if self.listed is None:
+            return self._live(all_hold(stretch.start, where), order, limit, sorted_first=True)
+        rest, wanted = None, limit  # mostly all are seen
+        if condition.driver is not None and condition.rest is not None and LISTED.sql in condition.rest.sql:
+            # What is asked of names is asked of many objects together, whose directories are decided first.
+            where = Clause.of(self.planner.dialect.drives, "o.id", condition.driver)
+            rest, wanted = condition.rest, _MOST
         # Sorted first: whether a name is seen is asked only until the page is full.
+        found = all_hold(stretch.start, where)
         sql = f"SELECT o.id FROM object o WHERE {found.sql} ORDER BY {order}"  # noqa: S608
         ids = (row[0] for row in self.connection.execute(sql, found.parameters))
         rows: list[T] = []
-        wanted = limit  # mostly all are seen
         while len(rows) < limit and (portion := list(itertools.islice(ids, wanted))):
-            wanted = _portion(limit)
-            rows += self._among(portion, None, limit - len(rows), order)
+            wanted = max(_portion(limit), wanted if rest is not None else 0)
+            rows += self._among(portion, rest, limit - len(rows), order)
         return rows
 
     def _live(self, found: Clause, order: str, limit: int, *, sorted_first: bool = False) -> list[T]:

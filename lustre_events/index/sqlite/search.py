@@ -55,6 +55,8 @@ _WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-3])
 _found: Callable[[tuple[Any, ...]], FoundObject] = partial(tuple.__new__, FoundObject)
 """As its _make, which is a call more for each of very many."""
 _CHUNK = 500
+_FEW_CLIMBED = 5_000
+"""Objects that are quickly asked, one by one, whether they lie below a directory; beyond that a walk is quicker."""
 _DENSE = 2
 """Objects beside each other are read together where at least one of this number is wanted."""
 _BESIDE = 20
@@ -116,7 +118,7 @@ class SqliteReading:
 
     def selective(self, node: Node) -> bool:
         """Return whether few objects match."""
-        return self._planner.plan(node).size <= self._planner.few
+        return self._planner.plan(node).size <= min(self._planner.few, _FEW_CLIMBED)
 
     def matching(self, node: Node, ids: Collection[int]) -> list[Row]:
         """Return those of `ids` that match."""
