@@ -10,11 +10,11 @@ programs are not compiled here: their sources are a stranger's, and could harm w
 
 from __future__ import annotations
 
-import importlib.util
-import marshal
+import py_compile
 import sys
+import tempfile
 import warnings
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import ProgramFile
@@ -22,8 +22,6 @@ from workers.runs import PROGRAM_PATH
 
 MOST_BYTES = 1 << 20
 """So much source is compiled at most, which takes about a second; containers compile what else they import."""
-_CHECKED = 0b11
-"""Flags of PEP 552: it is known by the hash of its source, and that is compared with the source at each import."""
 
 
 def compiled(manifest: Manifest) -> tuple[ProgramFile, ...]:
@@ -34,28 +32,34 @@ def compiled(manifest: Manifest) -> tuple[ProgramFile, ...]:
 
     Raises:
         ManifestError: the program cannot be read, or is not the one that the manifest was read with.
+        OSError: there is no room for temporary files.
     """
     if manifest.owner:
         return ()
     found, room = [], MOST_BYTES
-    for file in manifest.program():
-        place = PurePosixPath(file.name)
-        starts = f"{PROGRAM_PATH}/{file.name}" in manifest.command
-        if starts or place.suffix != ".py" or len(file.content) > room:
-            continue
-        room -= len(file.content)
-        if content := _cached(file):
-            name = place.parent / "__pycache__" / f"{place.stem}.{sys.implementation.cache_tag}.pyc"
-            found.append(ProgramFile(str(name), content, executable=False))
+    with tempfile.TemporaryDirectory(prefix="lustre-events-compiled-") as folder:
+        for file in manifest.program():
+            place = PurePosixPath(file.name)
+            starts = f"{PROGRAM_PATH}/{file.name}" in manifest.command
+            if starts or place.suffix != ".py" or len(file.content) > room:
+                continue
+            room -= len(file.content)
+            if content := _cached(file, Path(folder)):
+                name = place.parent / "__pycache__" / f"{place.stem}.{sys.implementation.cache_tag}.pyc"
+                found.append(ProgramFile(str(name), content, executable=False))
     return tuple(found)
 
 
-def _cached(file: ProgramFile) -> bytes:
-    """Return the content of a .pyc file; nothing where the source cannot be compiled."""
+def _cached(file: ProgramFile, folder: Path) -> bytes:
+    """Return the content of a .pyc file; nothing where the source cannot be compiled. `folder` is ours alone."""
+    source, made = folder / "source", folder / "made"
+    source.write_bytes(file.content)
     try:
         with warnings.catch_warnings(action="ignore"):
-            code = compile(file.content, f"{PROGRAM_PATH}/{file.name}", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError):
+            py_compile.compile(
+                str(source), str(made), f"{PROGRAM_PATH}/{file.name}", doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
+            )  # fmt: skip
+    except py_compile.PyCompileError:
         return b""
-    known = importlib.util.source_hash(file.content)
-    return importlib.util.MAGIC_NUMBER + _CHECKED.to_bytes(4, "little") + known + marshal.dumps(code)
+    return made.read_bytes()

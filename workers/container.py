@@ -133,7 +133,7 @@ class ContainerRuntime:
 
     def compile(self, manifest: Manifest) -> None:
         """Compile a program's modules for the containers of this process, and of those that it will start."""
-        with contextlib.suppress(ManifestError):  # whoever runs it says so
+        with contextlib.suppress(ManifestError, OSError):  # whoever runs it says so; a full disk costs time alone
             self._compiled[manifest.digest] = compiled(manifest)
 
     def packed(self, manifests: Collection[Manifest]) -> set[str]:
