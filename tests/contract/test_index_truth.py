@@ -11,7 +11,7 @@ from tests.support.model.model import OPERATIONS, Move, any_moves
 from tests.support.model.world import World
 from tests.support.profiles import examples
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 Plan = list[tuple[list[Move], str, int]]
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.need import need
 from tests.support.servers.postgresql import start_postgresql
 from tests.support.service.command import clean_environment, lustre_events
@@ -15,6 +17,7 @@ from tests.support.waiting import wait_for
 WAIT_SECONDS = 150.0
 
 
+@pytest.mark.timeout(600)
 def test_a_site_has_its_documents_with_indexers_and_without(open_folder: Path) -> None:
     """Indexers write them where they are set; switched off, the dispatcher does, and nothing is missing."""
     need("redis-server")

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.support.need import need
 from tests.support.servers.redis import login
 from tests.support.service.command import lustre_events
@@ -109,6 +111,7 @@ class CopiesAndContainers:
         return len([json.loads(line) for line in lines])
 
 
+@pytest.mark.timeout(300)
 def test_hanging_copies_and_hanging_containers_keep_nobody_else_waiting() -> None:
     """While a container hangs a file is copied, and while fifty copies hang a container runs; status tells both."""
     need("rsync")

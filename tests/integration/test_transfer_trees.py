@@ -66,6 +66,7 @@ def test_all_below_a_directory_arrives(site: CopySite, way: Way) -> None:
     assert (way.arrived / "run" / "plain.txt").stat().st_uid == OWNER.uid
 
 
+@pytest.mark.timeout(600)
 def test_ten_thousand_files_go_on_where_an_attempt_ended(plain: CopySite) -> None:
     """An attempt that ends in the middle says how far it came, and the next one leaves that alone."""
     plain.become(replace(plain.endpoint, timeout_seconds=600))
