@@ -88,7 +88,7 @@ def take(index: Asking, path: bytes, query: str, most: int, viewer: Viewer | Non
 def _below(path: bytes, query: str) -> str:
     """Return a query for what is below a path and matches another one. Raises QueryError."""
     place = below(path, ())
-    return both(query, place) if query and place else query or place or "*"
+    return both(query, place or "*") if query else place or "*"
 
 
 def _directories(

@@ -84,8 +84,10 @@ def test_report_sums_up_what_is_there(index: str) -> None:
     """It has owners, extensions, sizes, ages, directories and the largest files, of a part of a tree, too."""
     found = json.loads(out(index, "report", "--json"))
     part = json.loads(out(index, "report", "/mnt/lustre/d", "--query", "ext:h5", "--json"))
+    either = json.loads(out(index, "report", "--query", "ext:h5 OR ext:csv", "--json"))
     lines = out(index, "report", "/d").decode().splitlines()
 
+    assert {each["value"]: each["files"] for each in either["size"] if each["files"]} == {"up to 4 KiB": 3}
     assert found["total"] == {"files": 4, "bytes": 21}
     assert {each["value"]: each["bytes"] for each in found["owner"]} == {"root": 12, "61001": 9}
     assert {each["value"]: each["files"] for each in found["ext"]} == {"csv": 2, "h5": 1, None: 1}
