@@ -16,8 +16,8 @@ from bench.options import MDT, Figures, Options, private_redis
 from bench.records import shuffled_tree
 from bench.sending import sending_figures
 from bench.synthetic import fill_names
+from lustre_events.actions.delivery_links import SealedLink
 from lustre_events.actions.kinds import KINDS
-from lustre_events.actions.link import SealedLink
 from lustre_events.actions.seal import Seal
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
 from lustre_events.dispatcher import Dispatcher
@@ -29,9 +29,11 @@ from lustre_events.index.interface import IndexWriter
 from lustre_events.reader import Reader
 from lustre_events.repair.replay import NoJobs
 from lustre_events.sources.replay import ReplaySource
-from lustre_events.streams.connection import Client
+from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.deliveries import DeliveryQueue
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 
 STORM_SHARE = 25
 """The storm has this part of `options.records` as files."""

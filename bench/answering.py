@@ -10,7 +10,7 @@ import msgspec
 from bench.synthetic import FILES_OF_JOB, document, facts
 from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import SCAN, STAT, Job, JobItem, Result
-from lustre_events.streams.redis import RedisResults
+from lustre_events.streams.results import RedisResults
 
 LISTED = 1_000
 """Names in each listing, as a worker's portions have."""

@@ -21,8 +21,10 @@ from lustre_events.index.interface import IndexWriter
 from lustre_events.reader import Reader
 from lustre_events.repair.replay import NoJobs
 from lustre_events.sources.replay import ReplaySource
-from lustre_events.streams.connection import Client
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.connection import Client, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 
 RECORDED = REPOSITORY / "tests" / "data" / "captures" / "11-random-defmask"
 RECORDED_SHARE = 5

@@ -33,9 +33,11 @@ from lustre_events.jobs.messages import STAT
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams import keys
-from lustre_events.streams.connection import Client
+from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.documents import RedisDocuments
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 
 SHARE = 5
 """One in this number of the records of other stages: a file costs far more here than its records."""

@@ -21,7 +21,10 @@ from lustre_events.domain.tallies import Tallies
 from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 
 TURNS = 300
 

@@ -27,7 +27,8 @@ from lustre_events.sources.interface import Source
 from lustre_events.sources.lustre import LustreSource
 from lustre_events.sources.replay import ReplaySource
 from lustre_events.streams import keys
-from lustre_events.streams.redis import RedisReaderStream, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
 
 STANDIN = REPOSITORY / "tests" / "support" / "servers" / "standin.c"
 CAPTURES = REPOSITORY / "tests" / "data" / "captures"

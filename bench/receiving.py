@@ -15,8 +15,8 @@ from lustre_events.actions.courier import Courier
 from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.seal import Seal
 from lustre_events.domain.rules.endpoints import Endpoint
+from lustre_events.streams.connection import connect
 from lustre_events.streams.deliveries import CourierQueue
-from lustre_events.streams.redis import connect
 
 SEAL = Seal(b"k" * 32)
 START_SECONDS = 60.0

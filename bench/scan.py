@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench.options import Figures, Options, private_redis
 from lustre_events.repair.scan import progress
-from lustre_events.streams.redis import RedisRequests, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.requests import RedisRequests
 
 FILES = 100_000
 PER_DIRECTORY = 200

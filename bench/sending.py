@@ -13,8 +13,8 @@ from pathlib import Path
 from bench.answering import Answering
 from bench.options import MDT, Figures, percentile, private_redis
 from bench.receiving import SEAL, receiving
+from lustre_events.actions.delivery_links import SealedLink
 from lustre_events.actions.kinds import KINDS
-from lustre_events.actions.link import SealedLink
 from lustre_events.changelog.fid import FID, ROOT_FID
 from lustre_events.changelog.record import FLAG_RENAME, UNLNK_LAST, ChangelogRecord, RecordType, encode_record
 from lustre_events.config.settings import DispatcherSettings, ReaderSettings
@@ -28,10 +28,12 @@ from lustre_events.jobs.messages import STAT, Job
 from lustre_events.node.action_parts import ActionReader, check_query
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
-from lustre_events.streams.connection import Client
+from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.deliveries import DeliveryQueue
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from lustre_events.streams.requests import RedisRequests
+from lustre_events.streams.results import RedisResults
 
 SENT, BATCH = 5_000, 100
 SINGLE = 1_000

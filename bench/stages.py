@@ -20,8 +20,8 @@ from bench.extract import extraction
 from bench.finding import finding_figures
 from bench.growth import postgresql_growth
 from bench.history import history_figures
-from bench.holding import lock_held
 from bench.index import index_figures, index_growth
+from bench.lock_holding import lock_held
 from bench.metering import metrics_overhead
 from bench.options import Figures, Options
 from bench.reader import reader_memory, reader_throughput

@@ -3,7 +3,8 @@
 A child leads a session of its own: what it starts is ended with it, and a Ctrl-C is for its parent, which ends it.
 Only a child that needs the terminal (ssh asks for passwords there) stays in the session of its parent.
 
-What extractors run is held by more than this: `workers/child.py` bounds its output and memory, and ends containers.
+What extractors run is held by more than this: `workers/child_process.py` bounds its output and memory, and ends
+containers.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from lustre_events.actions.delivery import (
 )
 from lustre_events.actions.kinds import orders
 from lustre_events.actions.kinds.orders import RunOrder
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.actions.seal import ANSWER, Seal
 from lustre_events.catalog import action_folders, manifest
 from lustre_events.catalog.action_folders import ContainerAction
@@ -41,7 +41,7 @@ from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError, ExtractorError, LustreEventsError, UnknownExtractor
 from lustre_events.jobs.messages import JobItem
 from workers import publication
-from workers.acting import as_owner
+from workers.as_owner import as_owner
 from workers.contract import readable
 from workers.file_copies import Transfers
 from workers.files import Files, OpenFile

@@ -5,7 +5,7 @@
     UNIT/NAME     one run: the kernel bounds its memory, of all kinds, and its processes
 
 All files of a cgroup are root's, so what runs as somebody else cannot leave its cgroup or change a limit. Where
-there is none, `child.py` counts the memory of a run itself, every now and then.
+there is none, `child_process.py` counts the memory of a run itself, every now and then.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ from lustre_events import subprocesses
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import ProgramFile
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, ManifestError, RuntimeMissing
-from workers import cgroups, child, syscalls
+from workers import cgroups, child_process, syscalls
 from workers.cgroups import RunGroup
-from workers.child import Bounds, Ended
+from workers.child_process import Bounds, Ended
 from workers.compiled import compiled
 from workers.files import OpenFile
 from workers.images import Image, Images
@@ -243,7 +243,7 @@ class ContainerRuntime:
             at = command.index("--pwd")
             options = [_mount(folder / "extractor", PROGRAM_PATH), f"--security=seccomp:{syscalls.write(folder)}"]
             with _group(folder, manifest) as group:
-                ended = child.run(
+                ended = child_process.run(
                     [*command[:at], *options, *command[at:]],
                     environment=_ENVIRONMENT,
                     account=self._tries_as,
@@ -280,7 +280,7 @@ class ContainerRuntime:
             command = self._command(manifest, image)
             at = command.index("--pwd")
             with _group(folder, manifest) as group:
-                ended = child.run(
+                ended = child_process.run(
                     [*command[:at], *options, *command[at:], *start.arguments],
                     environment=_ENVIRONMENT,
                     account=self._account,

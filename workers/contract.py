@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from workers import odd_values
-from workers.child import Ended
+from workers.child_process import Ended
 
 ENVELOPE_BYTES = 256
 """What an answer's line may have beyond its document."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from lustre_events.actions.transfer_commands import Sources
-from workers.acting import as_owner
+from workers.as_owner import as_owner
 from workers.privileges import Account
 from workers.rights import OwnerRefused
 

@@ -21,7 +21,7 @@ from lustre_events.actions import transfer_commands
 from lustre_events.actions.delivery import Delivery, Parcel
 from lustre_events.actions.kinds import transfer
 from lustre_events.actions.kinds.transfer import CopyOrder
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.actions.transfer_commands import Copied, Copy
 from lustre_events.changelog.fid import FID

@@ -21,7 +21,7 @@ from typing import Any
 
 from lustre_events.domain.rules.containers import expiry_of
 from workers import publication
-from workers.acting import as_owner
+from workers.as_owner import as_owner
 from workers.publication import LATE_NS, OutputsRefused, Place
 from workers.rights import OwnerRefused, Rights
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_from_bytes
 
-from lustre_events.actions.ledger import AGAIN, GONE, OK, REFUSED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, GONE, OK, REFUSED, Attempt
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.actions.transfer_commands import Copied, Copy
 from lustre_events.domain.rules import transfers

@@ -15,8 +15,8 @@ from typing import Any, Self
 from lustre_events.catalog import shipped
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.errors import ContainerFailed, ManifestError, RuntimeMissing
-from workers import child
-from workers.child import Ended, Tell
+from workers import child_process
+from workers.child_process import Ended, Tell
 from workers.files import OpenFile
 from workers.privileges import Account
 from workers.runs import PROGRAM_PATH, Outputs, ProgramRun, RunOutcome, limits, run_action, run_contract, staging
@@ -94,7 +94,7 @@ class ProcessRuntime:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         try:
-            return child.run(
+            return child_process.run(
                 [*limits(manifest, in_container=False), *command, *start.arguments],
                 environment=environment,
                 account=self._account,

@@ -7,7 +7,7 @@ take the line back, however it ends and whatever it kills.
 
 from __future__ import annotations
 
-from workers.child import Ended, OnLine
+from workers.child_process import Ended, OnLine
 from workers.contract import exit_words
 
 SIGN = "lustre-events: the program begins"

@@ -8,7 +8,7 @@ The plan decides. Without one, what a killed attempt has left is thrown away; wi
 what is left to move, and then the plan itself, which is the marker. An older marker goes away before that. So who
 waits for the marker never sees half of the outputs, whatever was killed when.
 
-All of this runs as the owner of the file (acting.py), on directories that are opened without following a link.
+All of this runs as the owner of the file (as_owner.py), on directories that are opened without following a link.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol, Self
 
 from lustre_events.catalog.manifest import ACTION, Manifest
 from lustre_events.catalog.program_files import ProgramFile
-from workers.child import Bounds, Ended, OnLine, Tell, keeper
+from workers.child_process import Bounds, Ended, OnLine, Tell, keeper
 from workers.contract import (
     ENVELOPE_BYTES,
     FINAL_EXIT,

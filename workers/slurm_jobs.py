@@ -25,7 +25,7 @@ from lustre_events.actions.delivery import Delivery, Parcel
 from lustre_events.actions.job_handles import HELD, LOST, RELEASED, Handle
 from lustre_events.actions.kinds import slurm
 from lustre_events.actions.kinds.slurm import JobOrder
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED, Attempt
 from lustre_events.actions.slurm_commands import (
     COMMAND_SECONDS,
     Caller,

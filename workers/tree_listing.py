@@ -17,7 +17,7 @@ from typing import Any
 
 from lustre_events.domain.rules.containers import STAGING
 from lustre_events.llapi.openat2 import open_beneath
-from workers.acting import as_owner
+from workers.as_owner import as_owner
 from workers.privileges import Account
 from workers.rights import OwnerRefused
 

@@ -1,1 +1,1 @@
-"""Actions: what is done when something happens. Kinds, endpoints, the ledger's rules, the courier."""
+"""Actions: what is done when something happens. Kinds, endpoints, what becomes of a run, the courier."""

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from lustre_events.actions.delivery import Answer, Delivery, decode_delivery, encode_answers
-from lustre_events.actions.endpoints.sender import MakeSender, Sender, without_secrets
-from lustre_events.actions.ledger import ENDPOINT, UNTRIED, Attempt
+from lustre_events.actions.endpoints.interface import MakeSender, Sender, without_secrets
+from lustre_events.actions.run_transitions import ENDPOINT, UNTRIED, Attempt
 from lustre_events.actions.seal import Seal
 from lustre_events.config.nearest import nearest
 from lustre_events.domain.rules.endpoints import Endpoint

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from lustre_events.actions.ledger import OUTCOMES, Attempt
+from lustre_events.actions.run_transitions import OUTCOMES, Attempt
 from lustre_events.errors import ConfigError
 
 VERSION = 1
@@ -39,7 +39,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """How it went for one run; see `ledger.Attempt`. Outputs are bytes, which JSON has in base64."""
+    """How it went for one run; see `run_transitions.Attempt`. Outputs are bytes, which JSON has in base64."""
 
     run: str
     attempt: str

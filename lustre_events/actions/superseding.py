@@ -6,7 +6,7 @@ event, and each of them is told. What a guard holds is not delivered, either.
 
 from __future__ import annotations
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.domain.action_run import HELD, SETTLING, WAITING, Run
 from lustre_events.domain.triggers import ATTRIBUTES, CONTENT, DIRECTORY, DOCUMENT, HSM, XATTR
 
@@ -23,7 +23,7 @@ def supersedes(newer: Run, older: Run) -> bool:
     found = older.state == HELD and bool(older.hold)
     if newer.hold:  # a person may drop it
         return found and newer.trigger in {*STATES, DIRECTORY}
-    if is_in_doubt(newer) or ledger.may_have_job(older):
+    if is_in_doubt(newer) or run_transitions.may_have_job(older):
         return False
     # The record of what a listing had found is newer in any case.
     return found or (older.state in {WAITING, HELD} and _is_newer(newer, older))

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from lustre_events import subprocesses
 from lustre_events.actions.endpoints.addresses import resolved
 from lustre_events.actions.endpoints.connecting import login_of
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.domain.rules import transfers
 from lustre_events.domain.rules.endpoints import Endpoint

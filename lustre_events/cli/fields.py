@@ -10,7 +10,7 @@ import click
 
 from lustre_events.cli.options import SearchSource, with_search, with_viewer
 from lustre_events.cli.output import as_csv, as_json, print_csv
-from lustre_events.index.search.hints import shown
+from lustre_events.index.search.hints.hint import shown
 from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.visibility import Viewer
 

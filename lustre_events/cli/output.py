@@ -15,7 +15,7 @@ import click
 
 from lustre_events.errors import LustreEventsError, QueryError
 from lustre_events.index.search.asking import Asking
-from lustre_events.index.search.hints import Hint, counted
+from lustre_events.index.search.hints.hint import Hint, counted
 from lustre_events.index.search.hits import Facet, printable
 from lustre_events.index.visibility import Viewer
 from lustre_events.inspect.export import cell

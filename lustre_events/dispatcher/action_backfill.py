@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
 from lustre_events.dispatcher.action_runs import ActionRuns
@@ -64,7 +64,7 @@ class Backfill:
         known = turn.transaction.runs([run.id for run in made])
         new = [run for run in made if run.id not in known]
         for run in new:
-            turn.counters.update(ledger.counted(None, run.state))
+            turn.counters.update(run_transitions.counted(None, run.state))
         turn.transaction.put_runs(new)
         return {"runs": len(made)}
 

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.actions.delivery import Answer, Delivery, Parcel
 from lustre_events.actions.figures import RuleFigures
 from lustre_events.actions.guards import Guards
@@ -103,7 +103,9 @@ class ActionRuns:
                 continue
             if rule is None:
                 runs = turn.transaction.due_runs(WAITING, name, turn.now_ns, AT_ONCE)
-                put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
+                put_runs(
+                    turn, runs, [run_transitions.cancelled(run, turn.now_ns, "its rule is gone") for run in runs]
+                )
             elif not held & {("rule", name), ("endpoint", rule.endpoint)} and (courier or work_of(rule.endpoint)):
                 self._hand_out(turn, rule, {name for kind, name in held if kind == "endpoint"})
 
@@ -182,12 +184,12 @@ class ActionRuns:
     ) -> Run:
         """Return a run as it may go out, or why not: too old, its rule was edited, somebody may not see it now."""
         if turn.now_ns - run.event_ns > rule.expires_ns:
-            return ledger.expired(run, turn.now_ns)
+            return run_transitions.expired(run, turn.now_ns)
         edited = run.digest != rule.digest or run.endpoint != rule.endpoint or len(run.body) > rule.most_body
         if edited and not (run.attempts and self._may_keep(rule, run)):
-            return ledger.anew(run, rule.digest, turn.now_ns)
+            return run_transitions.anew(run, rule.digest, turn.now_ns)
         if run.endpoint in held:
-            return ledger.later(run, turn.now_ns + HELD_WAIT_NS)
+            return run_transitions.later(run, turn.now_ns + HELD_WAIT_NS)
         if sights and run.trigger != REMOVED:
             return as_seen_now(turn, rule, run, sights)
         return run
@@ -211,13 +213,15 @@ class ActionRuns:
         found = []
         for run in runs:
             goes = run.state == WAITING and run.due_ns <= turn.now_ns
-            found.append(ledger.later(run, turn.now_ns + _wait_ns(rule)) if goes and run.fid in busy else run)
+            found.append(
+                run_transitions.later(run, turn.now_ns + _wait_ns(rule)) if goes and run.fid in busy else run
+            )
             busy |= {run.fid} if goes else set()
         return found
 
     def _send(self, turn: Turn, endpoint: Endpoint, batch: Sequence[Run]) -> None:
         attempt, lease_ns = uuid.uuid4().hex, _lease_ns(endpoint.timeout_seconds)
-        after = [ledger.handed_out(run, attempt, turn.now_ns, lease_ns) for run in batch]
+        after = [run_transitions.handed_out(run, attempt, turn.now_ns, lease_ns) for run in batch]
         put_runs(turn, batch, after)
         events = tuple(Parcel(run.id, run.key, run.body, run.handle, run.again) for run in after)
         self.handed_out.append(Delivery(attempt, endpoint.name, turn.now_ns + lease_ns, events))
@@ -260,13 +264,13 @@ class ActionRuns:
                 continue
             self._judge(run, answer)
             turn.counters[f"attempts_{answer.outcome}"] += 1
-            if answer.outcome == ledger.ENDPOINT:
+            if answer.outcome == run_transitions.ENDPOINT:
                 # What a user's own rule sends may be the reason: then that rule is held, and nobody else's.
                 wrong[
                     "rule" if user_of(run.rule) else "endpoint", run.rule if user_of(run.rule) else run.endpoint
                 ] = answer.error
             before.append(run)
-            after.append(ledger.taken(run, answer.of_attempt, turn.now_ns))
+            after.append(run_transitions.taken(run, answer.of_attempt, turn.now_ns))
             runs[run.id] = after[-1]
         self._forget_answered(runs, answers)
         self.figures.note(after, turn.now_ns)
@@ -278,23 +282,23 @@ class ActionRuns:
 
     def _judge(self, run: Run, answer: Answer) -> None:
         """Take note of whether an endpoint works, once for each delivery; what was not tried does not tell it."""
-        if self._out.pop(answer.attempt, None) is None or answer.outcome == ledger.UNTRIED:
+        if self._out.pop(answer.attempt, None) is None or answer.outcome == run_transitions.UNTRIED:
             return
-        comes_on = answer.outcome == ledger.AGAIN and ledger.comes_on(run, answer.of_attempt)
-        worked = comes_on or answer.outcome not in {ledger.AGAIN, ledger.ENDPOINT}
+        comes_on = answer.outcome == run_transitions.AGAIN and run_transitions.comes_on(run, answer.of_attempt)
+        worked = comes_on or answer.outcome not in {run_transitions.AGAIN, run_transitions.ENDPOINT}
         self.guards.judged(_judged(run.rule, run.endpoint), worked=worked)
 
     @staticmethod
     def newest_only(turn: Turn, runs: Sequence[Run]) -> list[Run]:
         """Let what was not delivered end where newer content has come, or was delivered, meanwhile."""
-        waiting = [run for run in runs if run.state == WAITING and not ledger.may_have_job(run)]
+        waiting = [run for run in runs if run.state == WAITING and not run_transitions.may_have_job(run)]
         fids = {run.fid for run in waiting}
         if not fids:
             return list(runs)
         made = turn.transaction.fired(fids, {run.rule for run in waiting if run.began in ONCE})
         open_ = turn.transaction.open_runs(fids)
         ended = _older(waiting, open_) | _passed(waiting, made, open_)
-        return [ledger.superseded(run, turn.now_ns) if run.id in ended else run for run in runs]
+        return [run_transitions.superseded(run, turn.now_ns) if run.id in ended else run for run in runs]
 
     def look_for_lost(self, turn: Turn) -> None:
         """Make runs whose lease has ended due again; have the jobs of others looked at."""
@@ -302,7 +306,7 @@ class ActionRuns:
             due = turn.transaction.due_runs(SENT, name, turn.now_ns, AT_ONCE)
             runs = [run for run in due if not run.handle]
             turn.counters["runs_lost"] += len(runs)
-            lost = [ledger.lost(run, turn.now_ns) for run in runs]
+            lost = [run_transitions.lost(run, turn.now_ns) for run in runs]
             self.figures.note(lost, turn.now_ns)
             put_runs(turn, runs, self.newest_only(turn, lost))
             self._look_at_jobs(turn, [run for run in due if run.handle])
@@ -312,7 +316,7 @@ class ActionRuns:
         lease_ns = _lease_ns(batch_scripts.SECONDS)
         for endpoint in sorted({run.endpoint for run in runs}):
             attempt, mine = uuid.uuid4().hex, [run for run in runs if run.endpoint == endpoint]
-            put_runs(turn, mine, [ledger.looked_at(run, attempt, turn.now_ns, lease_ns) for run in mine])
+            put_runs(turn, mine, [run_transitions.looked_at(run, attempt, turn.now_ns, lease_ns) for run in mine])
             looks = tuple(Parcel(run.id, run.key, b"", run.handle, run.again) for run in mine)
             self.handed_out.append(Delivery(attempt, endpoint, turn.now_ns + lease_ns, looks))
 
@@ -336,7 +340,7 @@ def _may_say(run: Run, answer: Answer) -> bool:
 
     The courier's answers have no seal, and what they named would be arguments of the next rule of a chain.
     """
-    if (answer.outcome == ledger.STARTED or answer.handle) and not batch_scripts.script_of(run.endpoint):
+    if (answer.outcome == run_transitions.STARTED or answer.handle) and not batch_scripts.script_of(run.endpoint):
         return False
     if answer.arrived and not transfers.target_of(run.endpoint):
         return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.times import SECOND_NS
 
@@ -29,7 +29,7 @@ class RunSweeper:
 
     def look(self, counters: Mapping[str, int]) -> None:
         """Learn from the counters that are committed how many runs have ended: to count them would take long."""
-        self._kept = ledger.kept(counters)
+        self._kept = run_transitions.kept(counters)
 
     def sweep(self, turn: Turn) -> None:
         """Remove old runs, except dead ones, if it is time."""

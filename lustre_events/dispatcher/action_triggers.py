@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.actions.superseding import supersedes
 from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
@@ -421,14 +421,14 @@ class ActionTriggers:
         )  # fmt: skip
         for other in others:
             if other.state == SETTLING:
-                yield ledger.again(other, run, settle_ns, settle_max_ns)
+                yield run_transitions.again(other, run, settle_ns, settle_max_ns)
                 return
         for other in others:
             if supersedes(run, other):
-                ended = ledger.superseded(other, turn.now_ns)
-                turn.counters.update(ledger.counted(other.state, ended.state))
+                ended = run_transitions.superseded(other, turn.now_ns)
+                turn.counters.update(run_transitions.counted(other.state, ended.state))
                 yield ended
-        turn.counters.update(ledger.counted(None, run.state))
+        turn.counters.update(run_transitions.counted(None, run.state))
         yield run
 
     def _settle_of(self, rule: ActionRule, trigger: str) -> tuple[int, int]:

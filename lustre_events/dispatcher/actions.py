@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from lustre_events.actions.delivery import Answer
-from lustre_events.actions.link import CourierLink
+from lustre_events.actions.delivery_links import CourierLink
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.action_backfill import Backfill
 from lustre_events.dispatcher.action_facts import ActionFacts, CountRuns, CourierWatch

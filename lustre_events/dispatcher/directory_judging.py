@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from lustre_events.actions import bodies, ledger
+from lustre_events.actions import bodies, run_transitions
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher import fired_marks
 from lustre_events.dispatcher.own_work import MARK as OWN
@@ -96,7 +96,7 @@ class DirectoryJudging:
         """Return the run, due later, if its directory cannot be judged yet; None if it can."""
         rested_ns = _rested_ns(rule, run)
         if turn.now_ns < rested_ns:
-            return ledger.later(run, rested_ns)
+            return run_transitions.later(run, rested_ns)
         if self.read_until_ns < rested_ns:
             return _waiting(turn, run, READ_WAIT_NS, "records of that time may still come")
         if turn.transaction.open_moves(1):
@@ -159,7 +159,9 @@ class DirectoryJudging:
             if rule.late != REPORT:
                 return Judged(None)
             why = "files came into the directory after it was complete, and `late` of the rule is report"
-            return Judged(ledger.cancelled(replace(found, key=key, place=_place(turn, run.fid)), turn.now_ns, why))
+            return Judged(
+                run_transitions.cancelled(replace(found, key=key, place=_place(turn, run.fid)), turn.now_ns, why)
+            )
         if complete.lacks(look.markers, look.files):
             return Judged(None)
         return Judged(replace(found, key=key), complete=True)
@@ -177,7 +179,7 @@ def _rested_ns(rule: ActionRule, run: Run) -> int:
 
 
 def _waiting(turn: Turn, run: Run, wait_ns: int, why: str) -> Run:
-    return replace(run, due_ns=turn.now_ns + wait_ns, error=why[: ledger.MOST_ERROR])
+    return replace(run, due_ns=turn.now_ns + wait_ns, error=why[: run_transitions.MOST_ERROR])
 
 
 def _place(turn: Turn, fid: FID) -> bytes:

@@ -6,7 +6,7 @@ was ahead, and would wait until that time has come.
 
 from __future__ import annotations
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
@@ -14,7 +14,7 @@ from lustre_events.domain.action_run import SENT, SETTLING, WAITING, RunsWanted
 from lustre_events.domain.times import SECOND_NS
 
 LOOK_NS = 60 * SECOND_NS
-LATEST_NS = ledger.LONGEST_WAIT_NS + 24 * 3_600 * SECOND_NS
+LATEST_NS = run_transitions.LONGEST_WAIT_NS + 24 * 3_600 * SECOND_NS
 """No run that has settled is due later than this, but by the lease of its own endpoint."""
 
 
@@ -47,7 +47,7 @@ class DueTimes:
         ]
         if not late:
             return
-        put_runs(turn, late, [ledger.later(run, turn.now_ns) for run in late])
+        put_runs(turn, late, [run_transitions.later(run, turn.now_ns) for run in late])
         self._looked_ns = 0  # there may be more
 
     def _rest_ns(self, name: str) -> int:

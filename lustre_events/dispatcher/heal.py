@@ -12,7 +12,7 @@ An object is *contested*, which means that a worker is asked for its names, in t
 - The index has records of two MDTs about the object, and the one that was read later is not clearly the later
   one. This finds an object that still has a name in the index although it has lost it: the record that took the
   name away is about that very object.
-- The object has migrated, and the last record about one of its names has its old FID (aliases.py).
+- The object has migrated, and the last record about one of its names has its old FID (migrated_fids.py).
 - A record came late (domain/spans.py): the index has forgotten what was removed since the time of that record, so
   the record may bring a removed name back. The object that it names is contested, and the one that has the name
   in the index.

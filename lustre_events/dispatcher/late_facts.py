@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.result_outcome import ResultOutcome
 from lustre_events.dispatcher.run_writing import put_runs
@@ -65,4 +65,4 @@ class LateFacts:
         for run_id in waiting - {run.id for run in found}:
             self._forget(run_id)
         runs = [run for run in found if self._waits(run)]
-        put_runs(turn, runs, [ledger.later(run, min(run.due_ns, turn.now_ns)) for run in runs])
+        put_runs(turn, runs, [run_transitions.later(run, min(run.due_ns, turn.now_ns)) for run in runs])

@@ -20,17 +20,18 @@ from functools import partial
 
 import msgspec
 
-from lustre_events.actions.link import CourierLink, NoLink
+from lustre_events.actions.delivery_links import CourierLink, NoLink
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher import aliases
+from lustre_events.dispatcher import migrated_fids
 from lustre_events.dispatcher.actions import Actions
 from lustre_events.dispatcher.continuity import Advance
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
 from lustre_events.dispatcher.heal import Healing
+from lustre_events.dispatcher.indexer_outcomes import NoIndexers, WrittenDocuments
 from lustre_events.dispatcher.installed import BUILT_IN, Installed
 from lustre_events.dispatcher.jobs import ROWS, JobQueue, Jobs, Leased, Plan
 from lustre_events.dispatcher.journal import status_sentence, step_sentence
@@ -61,7 +62,6 @@ from lustre_events.dispatcher.transactions import (
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.unrecorded import Unrecorded
 from lustre_events.dispatcher.work_planner import WorkPlanner
-from lustre_events.dispatcher.written import NoIndexers, WrittenDocuments
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.domain.times import SECOND_NS
@@ -136,7 +136,7 @@ class Dispatcher:
         timer: seconds from any beginning, to tell how long a transaction lasts.
         more: carries out requests of which the dispatcher knows nothing, by their names.
         follow: called with what results came to, in the transaction that writes it (result_outcome.py).
-        backlog: results that wait for indexers, which write documents (written.py); None: there are no indexers.
+        backlog: results that wait for indexers, which write documents (indexer_outcomes.py); None: no indexers.
 
     Raises UnknownExtractor (a rule names one that is not installed) and IndexUnavailable.
     """
@@ -313,7 +313,7 @@ class Dispatcher:
             yield self._markers.look
         yield from self._actions.activate()
         yield from self._write_records(step)
-        for _ in range(aliases.ROUNDS):
+        for _ in range(migrated_fids.ROUNDS):
             yield partial(self._bring, step=step)
             if not step.brought:
                 break

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lustre_events.changelog.fid import FID
-from lustre_events.dispatcher import aliases
+from lustre_events.dispatcher import migrated_fids
 from lustre_events.dispatcher.action_triggers import ActionTriggers
 from lustre_events.dispatcher.directory_walks import DirectoryWalks
 from lustre_events.dispatcher.heal import Healing
@@ -85,7 +85,7 @@ class RecordWriter:
         if not self._unfinished:
             return 0
         batch = Batch(turn.now_ns)
-        brought = aliases.bring_children(turn.transaction, batch, self._healing.skew_ns)
+        brought = migrated_fids.bring_children(turn.transaction, batch, self._healing.skew_ns)
         if batch.contested:
             turn.counters["contested"] += self._healing.want(turn, batch.contested)
         self._unfinished = brought > 0
@@ -107,7 +107,7 @@ class RecordWriter:
         """Remember the migrations, and let changes of old FIDs be those of the present ones, which are returned."""
         moves = batch.moves()
         self._none_moved = not moves and (self._none_moved or not turn.transaction.any_moved())
-        present = {} if self._none_moved else aliases.present_fids(turn.transaction, batch, moves)
+        present = {} if self._none_moved else migrated_fids.present_fids(turn.transaction, batch, moves)
         batch.follow(present)
         turn.counters["migrated"] += len(moves)
         return present
@@ -119,8 +119,8 @@ class RecordWriter:
         moves = batch.moves()
         if moves:
             self._unfinished = True
-            aliases.bring_names(turn.transaction, moves, present, batch)
-            aliases.bring_children(turn.transaction, batch, self._healing.skew_ns if several else 0)
+            migrated_fids.bring_names(turn.transaction, moves, present, batch)
+            migrated_fids.bring_children(turn.transaction, batch, self._healing.skew_ns if several else 0)
         # From the last to the first: what was changed under a later FID counts as a later change.
         for move in reversed(moves):
             for fid in (move.target, move.fid):

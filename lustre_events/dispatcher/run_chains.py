@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.actions.superseding import supersedes
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
@@ -25,7 +25,7 @@ def follow(turn: Turn, rules: ActionRules, runs: Iterable[Run]) -> None:
     """Make the runs that come after those of `runs` that are done."""
     fresh = [each for run in runs if run.state == DONE for each in _after(turn, rules, run)]
     for run in fresh:
-        turn.counters.update(ledger.counted(None, run.state))
+        turn.counters.update(run_transitions.counted(None, run.state))
     turn.transaction.put_runs(fresh)
     _supersede(turn, fresh)
 
@@ -63,7 +63,7 @@ def _supersede(turn: Turn, fresh: Sequence[Run]) -> None:
     newer = {(run.fid, run.rule): run for run in sorted(fresh, key=lambda run: run.stamp) if run.key}
     open_ = turn.transaction.open_runs({fid for fid, _ in newer}) if newer else ()
     old = [run for run in open_ if _ends(run, newer.get((run.fid, run.rule)))]
-    put_runs(turn, old, [ledger.superseded(run, turn.now_ns) for run in old])
+    put_runs(turn, old, [run_transitions.superseded(run, turn.now_ns) for run in old])
 
 
 def _ends(run: Run, newer: Run | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.actions.job_handles import job_of
 from lustre_events.changelog.fid import FID
 from lustre_events.config.nearest import nearest
@@ -75,14 +75,16 @@ class RunRequests:
     def drop(self, turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Drop dead and held runs."""
         _, found = _chosen(turn, arguments, (DEAD, HELD))
-        put_runs(turn, found, [ledger.dropped(run, turn.now_ns) for run in found])
+        put_runs(turn, found, [run_transitions.dropped(run, turn.now_ns) for run in found])
         return {"runs": len(found)}
 
     @staticmethod
     def cancel(turn: Turn, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Cancel runs that have not been sent."""
         _, found = _chosen(turn, arguments, tuple(state for state in OPEN if state != SENT))
-        put_runs(turn, found, [ledger.cancelled(run, turn.now_ns, "somebody cancelled it") for run in found])
+        put_runs(
+            turn, found, [run_transitions.cancelled(run, turn.now_ns, "somebody cancelled it") for run in found]
+        )
         return {"runs": len(found)}
 
     def _begin_again(self, turn: Turn, arguments: Mapping[str, Any], states: tuple[str, ...]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class RunRequests:
             user, found = _chosen(turn, arguments, states)
             if user:
                 found = self._within_quota(turn, found)
-            after = self._runs.newest_only(turn, [ledger.released(run, turn.now_ns) for run in found])
+            after = self._runs.newest_only(turn, [run_transitions.released(run, turn.now_ns) for run in found])
             put_runs(turn, found, after)
             begun = sum(run.is_open for run in after)
             if begun or len(found) < LISTED:

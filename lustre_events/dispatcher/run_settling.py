@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lustre_events.actions import bodies, ledger
+from lustre_events.actions import bodies, run_transitions
 from lustre_events.actions.guards import HOUR_NS, MOST_AT_A_PLACE
 from lustre_events.actions.superseding import is_in_doubt, supersedes
 from lustre_events.changelog.fid import FID
@@ -156,7 +156,7 @@ class RunSettling:
         if name == USERS:
             self._expand(turn, runs)
         elif rule is None:
-            put_runs(turn, runs, [ledger.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
+            put_runs(turn, runs, [run_transitions.cancelled(run, turn.now_ns, "its rule is gone") for run in runs])
         else:
             run_chains.expand(turn, self._runs.rules, [run for run in runs if run_chains.stands_for_others(run)])
             self._ask(turn, rule, [run for run in runs if not run_chains.stands_for_others(run)])
@@ -220,25 +220,27 @@ class RunSettling:
             return self._gone(turn, rule, run, known, gone_as_seen(rule, run, sights))
         if row is None:
             why = "the file is not there any more"
-            return ledger.cancelled(run, turn.now_ns, why) if run.trigger == AFTER else None
+            return run_transitions.cancelled(run, turn.now_ns, why) if run.trigger == AFTER else None
         generation, facts = known.facts.get(run.fid, (0, None))
         paths = seen_by_all(sights, run.fid, known.paths.get(run.fid, ()))
         in_doubt = not paths and any(sight.in_doubt for sight in sights)
         if (generation < row.generation or in_doubt) and is_patient(turn, run):
             self.late_facts.wait(run)
-            return ledger.later(run, turn.now_ns + pause_of(turn, run))
+            return run_transitions.later(run, turn.now_ns + pause_of(turn, run))
         return self._present(turn, rule, run, known, _seen(paths, row, facts))
 
     def _gone(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
         """Evaluate the rule for a run whose object is gone; return the run afterwards. None: it is forgotten."""
         if run.hold and run.fid in known.rows:  # a listing lacks its name, but the object may have another name
-            return None if known.paths.get(run.fid) else ledger.later(run, turn.now_ns + pause_of(turn, run))
+            return (
+                None if known.paths.get(run.fid) else run_transitions.later(run, turn.now_ns + pause_of(turn, run))
+            )
         return self._made(turn, rule, run, seen, {})
 
     def _not_yet(self, turn: Turn, rule: ActionRule, run: Run, known: _Known) -> Run | None:
         """Return the run, due later, if its rule cannot be evaluated yet; None if it can."""
         if known.sights is None:
-            return ledger.later(run, turn.now_ns + VIEWERS_WAIT_NS)
+            return run_transitions.later(run, turn.now_ns + VIEWERS_WAIT_NS)
         return self.directories.not_yet(turn, rule, run) if run.trigger == DIRECTORY else None
 
     def _present(self, turn: Turn, rule: ActionRule, run: Run, known: _Known, seen: Seen) -> Run | None:
@@ -295,7 +297,7 @@ class RunSettling:
         if waits or matches is None:
             self._questions.setdefault(rule.name, {})[run.id, run.merged] = run.fid
             pause_ns = pause_of(turn, run) if run.hold else PENDING_WAIT_NS
-            return ledger.later(run, turn.now_ns + (pause_ns if waits else 0))
+            return run_transitions.later(run, turn.now_ns + (pause_ns if waits else 0))
         return run if matches else None
 
     def _made(self, turn: Turn, rule: ActionRule, run: Run, seen: Seen, documents: Mapping[str, Any]) -> Run | None:
@@ -306,16 +308,16 @@ class RunSettling:
             return None
         key = run.key or key_of(rule.name, run.trigger, run.stamp)
         place = bodies.place_of(path)
-        run = ledger.ready(_with_key(run, key, rule), b"", place, seen.uid, turn.now_ns)
+        run = run_transitions.ready(_with_key(run, key, rule), b"", place, seen.uid, turn.now_ns)
         try:
             body = bodies.rendered(rule, run, bodies.known_of(run, path, seen, documents))
         except ConfigError as exc:
-            return ledger.refused(run, turn.now_ns, str(exc))
-        run = ledger.ready(run, body, place, seen.uid, turn.now_ns)
+            return run_transitions.refused(run, turn.now_ns, str(exc))
+        run = run_transitions.ready(run, body, place, seen.uid, turn.now_ns)
         if run.hold:
-            return ledger.held(run, run.hold)
+            return run_transitions.held(run, run.hold)
         if run.depth > MOST_DEPTH:
-            return ledger.held(run, f"more than {MOST_DEPTH} runs in a row, each woken by the one before")
+            return run_transitions.held(run, f"more than {MOST_DEPTH} runs in a row, each woken by the one before")
         return run
 
     def _pending(self, turn: Turn, fids: Collection[FID]) -> set[FID]:
@@ -357,7 +359,7 @@ def _drop_oldest_dead(turn: Turn, rule: ActionRule) -> None:
     most = DEAD_KEPT * rule.author.allowance.runs
     beyond = turn.transaction.count_runs(DEAD, rule.name, most + AT_ONCE) - most
     old = turn.transaction.due_runs(DEAD, rule.name, turn.now_ns, beyond) if beyond > 0 else []
-    put_runs(turn, old, [ledger.dropped(run, turn.now_ns) for run in old])
+    put_runs(turn, old, [run_transitions.dropped(run, turn.now_ns) for run in old])
 
 
 def _end_older(turn: Turn, asked: Sequence[Run], made: Sequence[Run]) -> None:
@@ -372,7 +374,7 @@ def _end_older(turn: Turn, asked: Sequence[Run], made: Sequence[Run]) -> None:
         newer = new.get((run.fid, run.rule, run.trigger))
         if newer is not None and supersedes(newer, run):
             older.append(run)
-    put_runs(turn, older, [ledger.superseded(run, turn.now_ns) for run in older])
+    put_runs(turn, older, [run_transitions.superseded(run, turn.now_ns) for run in older])
 
 
 def _crowded_held(turn: Turn, rule: ActionRule, after: Sequence[Run | None]) -> list[Run | None]:
@@ -383,7 +385,7 @@ def _crowded_held(turn: Turn, rule: ActionRule, after: Sequence[Run | None]) -> 
         return list(after)
     why = f"more than {MOST_AT_A_PLACE} runs within an hour for this path: does the action change the file?"
     return [
-        run if run is None or run.state != WAITING or run.place not in crowded else ledger.held(run, why)
+        run if run is None or run.state != WAITING or run.place not in crowded else run_transitions.held(run, why)
         for run in after
     ]
 
@@ -399,7 +401,7 @@ def pause_of(turn: Turn, run: Run) -> int:
     object that come meanwhile make it due at once (late_facts.py). It is never
     longer than other waits, by which due_times.py knows what a wrong clock has said.
     """
-    return min(max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4), ledger.LONGEST_WAIT_NS)
+    return min(max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4), run_transitions.LONGEST_WAIT_NS)
 
 
 def _unchanged(before: Seen | None, seen: Seen) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from lustre_events.actions import bodies, ledger
+from lustre_events.actions import bodies, run_transitions
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.user_runs import FACTS_WAIT_NS
@@ -51,8 +51,10 @@ def as_seen_now(turn: Turn, rule: ActionRule, run: Run, sights: Sequence[UserVie
     if sees and reads and _is_own(turn, rule, fid):
         return run
     if any(sight.in_doubt for sight in sights) and fid in turn.transaction.objects([fid]):
-        return ledger.later(run, turn.now_ns + FACTS_WAIT_NS)
-    return ledger.cancelled(run, turn.now_ns, "it is not there any more for all who must be allowed to see it")
+        return run_transitions.later(run, turn.now_ns + FACTS_WAIT_NS)
+    return run_transitions.cancelled(
+        run, turn.now_ns, "it is not there any more for all who must be allowed to see it"
+    )
 
 
 def _is_own(turn: Turn, rule: ActionRule, fid: FID) -> bool:

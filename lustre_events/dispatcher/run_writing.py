@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import Run
 
@@ -21,6 +21,6 @@ def put_runs(turn: Turn, before: Iterable[Run], after: Iterable[Run | None]) -> 
         elif new is not old:
             written.append(new)
     for (was, now), runs in states.items():
-        turn.counters.update(ledger.counted(was, now, runs))
+        turn.counters.update(run_transitions.counted(was, now, runs))
     turn.transaction.put_runs(written)
     turn.transaction.remove_runs(gone)

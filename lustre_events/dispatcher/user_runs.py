@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.changelog.fid import FID
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.dispatcher.viewers import UserView, Viewers
@@ -88,7 +88,7 @@ def events_of(turn: Turn, rules: ActionRules, runs: Sequence[Run]) -> tuple[list
         row, (generation, facts) = known.rows.get(run.fid), known.facts.get(run.fid, (0, None))
         behind = row is not None and (facts is None or generation < row.generation)
         if run.trigger != REMOVED and behind and is_patient(turn, run):
-            after.append(ledger.later(run, turn.now_ns + FACTS_WAIT_NS))
+            after.append(run_transitions.later(run, turn.now_ns + FACTS_WAIT_NS))
             continue
         after.append(None)
         events += _events(rules, run, facts, known.paths.get(run.fid, ()))

@@ -18,7 +18,7 @@ from lustre_events.node import wiring
 from lustre_events.streams.documents import RedisDocuments
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.history_state import HistoryState
-from lustre_events.streams.redis import RedisRecordStreams
+from lustre_events.streams.records import RedisRecordStreams
 
 SHARE = 30
 """Rows are counted again when this many times as long has passed as counting took."""

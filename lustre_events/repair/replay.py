@@ -20,7 +20,11 @@ from lustre_events.jobs.messages import Job
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.reader import Reader
 from lustre_events.sources import replay
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, check_safe, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
+from lustre_events.streams.safety import check_safe
 
 
 class NoJobs:

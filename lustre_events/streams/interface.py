@@ -1,8 +1,8 @@
 """What the reader, the dispatcher and the workers need of Redis, as interfaces with values.
 
-`streams.redis` is the real one, `streams.memory` the fake for unit tests; tests/contract runs the same tests on
-both. Each role has its key prefix, so that ACLs can separate them: reader, dispatcher, worker, the operator who
-asks the dispatcher for something, and subscribers, who are only in Redis (`streams.groups`):
+The modules beside this one are the real ones, `streams.memory` has the fakes for unit tests; tests/contract runs
+the same tests on both. Each role has its key prefix, so that ACLs can separate them: reader, dispatcher, worker,
+the operator who asks the dispatcher for something, and subscribers, who are only in Redis (`streams.groups`):
 
     key                                   type    written by   meaning; lifetime
     le:stream:mdts                        set     reader       MDTs that ever had a stream; for ever

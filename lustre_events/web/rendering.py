@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lustre_events.domain.bounds import far_time, within
-from lustre_events.index.search.hints import counted
+from lustre_events.index.search.hints.hint import counted
 from lustre_events.index.search.hits import printable
 from lustre_events.index.values import searched
 from lustre_events.index.visibility import group_name, user_name

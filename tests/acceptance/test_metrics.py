@@ -15,9 +15,9 @@ import pytest
 
 from lustre_events.inspect.metrics import METRICS, PREFIX, families
 from lustre_events.node.redis_server import RedisServer
+from lustre_events.streams.connection import connect
 from lustre_events.streams.continuity import lose
 from lustre_events.streams.interface import Loss
-from lustre_events.streams.redis import connect
 from tests.support.need import need
 from tests.support.records import captures
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.changelog.record import scan
-from lustre_events.streams.redis import RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.model.fakes import indexes_of
 from tests.support.records import captures
 from tests.support.servers.standin import build, environment, positions

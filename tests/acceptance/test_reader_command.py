@@ -14,7 +14,8 @@ import pytest
 
 from lustre_events.changelog.record import boundaries, iter_records, scan
 from lustre_events.node.redis_server import RedisServer
-from lustre_events.streams.redis import RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.need import need
 from tests.support.records import captures
 from tests.support.servers import standin

@@ -18,9 +18,11 @@ import redis
 from lustre_events import subscribe
 from lustre_events.changelog.record import scan
 from lustre_events.index.sqlite.writer import SqliteWriter
+from lustre_events.streams.connection import connect
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Loss, Tail
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures
 from tests.support.service.command import REPOSITORY, clean_environment, lustre_events

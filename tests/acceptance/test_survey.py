@@ -15,7 +15,7 @@ from lustre_events.index import open_search
 from lustre_events.streams import continuity
 from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Loss
-from lustre_events.streams.redis import RedisRecordStreams
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.need import need
 from tests.support.service.command import lustre_events
 from tests.support.service.service import Service

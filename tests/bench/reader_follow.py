@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from lustre_events.node.redis_server import RedisServer
-from lustre_events.streams.redis import RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.records.builders import create, raw
 from tests.support.servers.standin import build, environment
 from tests.support.service.command import clean_environment

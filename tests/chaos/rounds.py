@@ -13,7 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from lustre_events.errors import LustreEventsError
-from lustre_events.streams.redis import RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
 from tests.chaos import truth
 from tests.chaos.deeds import Deeds
 from tests.chaos.site import Kind, Site

@@ -24,9 +24,9 @@ from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.endpoints.addresses import AddressRefused, is_public, resolved
 from lustre_events.actions.endpoints.connecting import connected
 from lustre_events.actions.endpoints.http import HttpSender, retry_after_ns
+from lustre_events.actions.endpoints.interface import Deadline, without_secrets
 from lustre_events.actions.endpoints.jetstream import JetStreamSender
-from lustre_events.actions.endpoints.sender import Deadline, without_secrets
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.times import SECOND_NS
 from tests.support.rows import each_row

@@ -21,7 +21,7 @@ from lustre_events.actions.endpoints import SENDERS
 from lustre_events.actions.endpoints.connecting import LIBRARIES
 from lustre_events.actions.endpoints.kafka import KafkaSender
 from lustre_events.actions.kinds import KINDS
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED, Attempt
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import Run, Seen
 from lustre_events.domain.rules.endpoints import SCHEMES, Endpoint

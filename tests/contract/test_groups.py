@@ -13,9 +13,11 @@ import redis
 from lustre_events import subscribe
 from lustre_events.errors import ConfigError, GroupCutOff, GroupUnknown
 from lustre_events.streams import subscription as subscription_module
+from lustre_events.streams.connection import connect
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from lustre_events.streams.subscription import Subscription
 from tests.support.model.fakes import MDT, block, indexes_of
 from tests.support.servers.redis import emptied

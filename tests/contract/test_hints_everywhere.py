@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from lustre_events.cli import cli
 from lustre_events.index.remote.client import PREFIX
-from lustre_events.index.search.hints import counted
+from lustre_events.index.search.hints.hint import counted
 from tests.support.service.api import secret_of
 from tests.support.service.web import OTHER, Console, enter, make_console
 

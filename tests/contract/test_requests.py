@@ -12,10 +12,11 @@ import redis
 
 from lustre_events.errors import ConfigError, StreamFull, StreamUnavailable
 from lustre_events.jobs.requests import Reply, Request
+from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Requests
 from lustre_events.streams.memory import MemoryStore
 from lustre_events.streams.memory_requests import MemoryRequests
-from lustre_events.streams.redis import RedisRequests, connect
+from lustre_events.streams.requests import RedisRequests
 from tests.support.servers.redis import emptied
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from lustre_events.actions.delivery import Delivery, Parcel
 from lustre_events.actions.job_handles import HELD, RELEASED, Handle
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED, Attempt
 from lustre_events.actions.slurm_commands import JobRow, SlurmCommands
 from lustre_events.domain.rules.batch_scripts import endpoint_name
 from lustre_events.node.doctor.slurm_client import look

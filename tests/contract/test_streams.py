@@ -12,9 +12,12 @@ import redis
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import LeaseLost, StreamError, StreamFull, StreamMoved
 from lustre_events.jobs.messages import Result
+from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Loss, ReaderStream, RecordStreams, Results, Standing, Start, Tail
 from lustre_events.streams.memory import MemoryReaderStream, MemoryRecordStreams, MemoryResults, MemoryStore
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 from tests.support.model.fakes import MDT, FakeClock, block, indexes_of
 from tests.support.servers.redis import emptied
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from lustre_events.actions.delivery import Delivery, Parcel
+from lustre_events.actions.delivery_links import SealedLink
 from lustre_events.actions.endpoints import SENDERS
-from lustre_events.actions.ledger import OK
-from lustre_events.actions.link import SealedLink
+from lustre_events.actions.run_transitions import OK
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.times import SECOND_NS
 from lustre_events.node.redis_server import RedisServer

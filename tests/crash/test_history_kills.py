@@ -18,10 +18,11 @@ from lustre_events.history.keeper import GROUP
 from lustre_events.history.losses import LossBook
 from lustre_events.history.whereabouts import Whereabouts
 from lustre_events.index.sqlite.writer import SqliteWriter
+from lustre_events.streams.connection import connect
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.interface import Block, Loss, Tail
-from lustre_events.streams.redis import RedisReaderStream, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
 from tests.support.history import keep
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures

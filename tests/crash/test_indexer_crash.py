@@ -24,8 +24,9 @@ from lustre_events.errors import LustreEventsError
 from lustre_events.jobs.messages import Job
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
+from lustre_events.streams.connection import connect
 from lustre_events.streams.documents import RedisDocuments
-from lustre_events.streams.redis import RedisResults, connect
+from lustre_events.streams.results import RedisResults
 from tests.support.index.written import contents, extraction, found, jobs_for
 from tests.support.model.dispatcher import Rig, csv_rig
 from tests.support.need import need

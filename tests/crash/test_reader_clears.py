@@ -19,7 +19,10 @@ from lustre_events.errors import LustreEventsError
 from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.repair.replay import NoJobs
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 from tests.support.model.fakes import MDT
 from tests.support.records.builders import capture, create
 from tests.support.records.builders import raw as records

@@ -18,8 +18,10 @@ from lustre_events.changelog.record import scan
 from lustre_events.config.settings import ReaderSettings
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.reader import Reader
+from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Tail
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.model.fakes import MDT, block
 from tests.support.records.builders import capture
 from tests.support.servers.redis import KINDS, login, start_kind

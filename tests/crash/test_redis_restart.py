@@ -22,10 +22,12 @@ from lustre_events.node.doctor import FAILURE, OK, WARNING, Finding
 from lustre_events.node.doctor import redis as doctor
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
-from lustre_events.streams.connection import Client
+from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.interface import Tail
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 from lustre_events.streams.safety import check_safe, default_may_everything, replays_transactions
 from tests.support.model.fakes import MDT, block
 from tests.support.servers.redis import WITH_ROLES, login, start_kind

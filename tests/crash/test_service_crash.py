@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 from lustre_events.index import open_search
-from lustre_events.streams.redis import RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.need import need
 from tests.support.servers.redis import KINDS, WITH_ROLES
 from tests.support.service.images import write_extractor

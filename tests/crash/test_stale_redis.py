@@ -14,8 +14,10 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.jobs.messages import HEAL, Job, Result
 from lustre_events.node.redis_server import RedisServer
+from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Block
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.index.places import IndexPlace
 from tests.support.model.dispatcher import MDT0, Rig, answers, csv_rig, number
 from tests.support.records import builders as b

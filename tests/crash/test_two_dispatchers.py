@@ -15,8 +15,9 @@ import pytest
 from lustre_events.errors import LeaseLost
 from lustre_events.index import open_search
 from lustre_events.inspect.status.parts import DispatcherStatus
+from lustre_events.streams.connection import connect
 from lustre_events.streams.dispatcher_lease import DispatcherLease
-from lustre_events.streams.redis import RedisRecordStreams, connect
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.need import need
 from tests.support.servers.redis import login, start_redis
 from tests.support.service.service import PARTS, Churn, Service

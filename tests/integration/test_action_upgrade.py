@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from lustre_events.actions.courier import Courier
+from lustre_events.actions.delivery_links import SealedLink
 from lustre_events.actions.endpoints import SENDERS
-from lustre_events.actions.link import SealedLink
 from lustre_events.actions.seal import Seal
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.config.settings import DispatcherSettings

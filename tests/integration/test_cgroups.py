@@ -20,8 +20,8 @@ from lustre_events.sources.local_fid import fid_of_fd
 from tests.support.service.hostile import FIRST_THEN, HELD, MAPPED, PRELUDE
 from tests.support.service.images import REPOSITORY, write_extractor, write_file
 from tests.support.waiting import wait_for
-from workers import cgroups, child
-from workers.child import NO_SESSION, Bounds, keeper
+from workers import cgroups, child_process
+from workers.child_process import NO_SESSION, Bounds, keeper
 from workers.container import ContainerRuntime
 from workers.files import Files
 from workers.privileges import account_for
@@ -111,7 +111,7 @@ def run(program: str, processes: int = 10) -> list[Any]:
     assert cgroups.settle()
     with cgroups.of_run("run", LIMIT, processes) as group:
         assert group is not None
-        ended = child.run(
+        ended = child_process.run(
             [sys.executable, "-P", "-c", program], environment={}, account=None, bounds=BOUNDS,
             on_line=lambda data, _: lines.append(data.decode()), stdin=lambda _: b"", tell=lambda _: None,
             group=group,
@@ -213,7 +213,7 @@ import os, subprocess, sys, time
 from pathlib import Path
 from lustre_events.node.systemd import Notifier
 from workers import cgroups
-from workers.child import keeper
+from workers.child_process import keeper
 assert cgroups.settle()
 folder = Path(sys.argv[1]) / f"run-{os.getpid()}"
 with keeper(folder) as tell, cgroups.of_run(folder.name, 64 << 20, 10) as group:

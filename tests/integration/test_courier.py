@@ -17,9 +17,9 @@ import pytest
 
 from lustre_events.actions.courier import Courier
 from lustre_events.actions.delivery import Answer, Delivery, Parcel, encode_delivery
+from lustre_events.actions.delivery_links import SealedLink
 from lustre_events.actions.endpoints import SENDERS
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED
-from lustre_events.actions.link import SealedLink
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED
 from lustre_events.actions.seal import Seal, make_key, read_seal
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.times import SECOND_NS

@@ -14,7 +14,7 @@ from rq.exceptions import StopRequested
 from lustre_events import subscribe
 from lustre_events.jobs.messages import Job
 from lustre_events.streams import keys
-from lustre_events.streams.redis import connect
+from lustre_events.streams.connection import connect
 from tests.support.service.logins import GARBAGE, KEYS, STREAM, Place, place
 from workers.worker import Worker
 

@@ -7,7 +7,9 @@ import zstandard
 from lustre_events.config.settings import ReaderSettings
 from lustre_events.reader import Reader
 from lustre_events.streams import keys
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.model.fakes import MDT, indexes_of, records
 from tests.support.service.reader_driver import FileSource
 

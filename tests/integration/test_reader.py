@@ -8,7 +8,9 @@ from pathlib import Path
 from lustre_events.changelog.record import scan
 from lustre_events.config.settings import ReaderSettings
 from lustre_events.reader import Reader
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.model.fakes import MDT
 from tests.support.records.builders import capture
 from tests.support.service.reader_driver import FileSource

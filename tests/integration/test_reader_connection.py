@@ -14,9 +14,12 @@ from lustre_events.jobs.messages import Result
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
 from lustre_events.streams.codec import MAX_BLOCK_BYTES, compress, decompress
+from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Tail
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, check_safe, connect
-from lustre_events.streams.results import ID_BYTES
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import ID_BYTES, RedisResults
+from lustre_events.streams.safety import check_safe
 from tests.support.model.fakes import MDT, block, indexes_of
 from tests.support.servers.redis import start_redis
 

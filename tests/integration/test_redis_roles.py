@@ -21,7 +21,8 @@ from lustre_events.streams.connection import connect
 from lustre_events.streams.continuity import lose
 from lustre_events.streams.history_state import HistoryState
 from lustre_events.streams.interface import Loss
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from lustre_events.streams.safety import check_safe
 from tests.support.need import need
 from tests.support.servers.redis import make_users

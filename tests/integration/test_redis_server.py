@@ -12,7 +12,8 @@ import pytest
 
 from lustre_events.errors import StreamUnavailable
 from lustre_events.node.redis_server import RedisServer, find_server
-from lustre_events.streams.redis import check_safe, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.safety import check_safe
 from tests.support.need import need
 from tests.support.servers.redis import start_redis, valkey_program
 from tests.support.waiting import wait_for

@@ -17,7 +17,7 @@ import redis
 from lustre_events.jobs.messages import Result
 from lustre_events.streams import keys
 from lustre_events.streams.connection import Client, connect
-from lustre_events.streams.redis import RedisResults
+from lustre_events.streams.results import RedisResults
 from tests.support.model.fakes import MDT
 from tests.support.profiles import scaled
 from tests.support.records.builders import fid_of

@@ -18,7 +18,7 @@ from tests.support.service.command import REPOSITORY, clean_environment
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = """
 import signal, sys
-from lustre_events.streams.redis import connect
+from lustre_events.streams.connection import connect
 
 class Stop(Exception):
     pass

@@ -12,7 +12,7 @@ import pytest
 
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.job_handles import LOST, RELEASED, Handle
-from lustre_events.actions.ledger import OK, REFUSED, STARTED, Attempt
+from lustre_events.actions.run_transitions import OK, REFUSED, STARTED, Attempt
 from lustre_events.domain.times import SECOND_NS
 from tests.support.need import need
 from tests.support.servers.slurm import Cluster, cluster

@@ -17,7 +17,8 @@ from lustre_events.index.postgresql.document_writer import PAUSE_SECONDS
 from lustre_events.jobs.messages import Result
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
-from lustre_events.streams.redis import RedisResults, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.results import RedisResults
 from tests.support.index.written import jobs_for
 from tests.support.model.dispatcher import Backlog, Rig, answers, csv_rig
 from tests.support.need import need

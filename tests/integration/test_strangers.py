@@ -23,10 +23,12 @@ from lustre_events.jobs import pools
 from lustre_events.node import status_report, wiring
 from lustre_events.node.doctor import FAILURE, examine
 from lustre_events.streams import keys
+from lustre_events.streams.connection import connect
 from lustre_events.streams.documents import IndexerState
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.model.dispatcher import MDT0, Rig, csv_rig, number
 from tests.support.records import builders as b
 from tests.support.records.builders import raw

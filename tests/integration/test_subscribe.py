@@ -19,9 +19,12 @@ from lustre_events.dispatcher import Dispatcher
 from lustre_events.domain.rules.rules import Rules
 from lustre_events.index.sqlite.writer import SqliteWriter
 from lustre_events.repair.replay import NoJobs
+from lustre_events.streams.connection import connect
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Block, Tail
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 from tests.support.model.dispatcher import cut
 from tests.support.records import captures
 from tests.support.service.command import REPOSITORY

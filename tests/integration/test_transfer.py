@@ -13,7 +13,7 @@ import pytest
 
 from lustre_events.actions import transfer_commands
 from lustre_events.actions.delivery import Delivery
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, GONE, OK, REFUSED, UNTRIED
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.actions.transfer_commands import Copied, Sources
 from lustre_events.domain.rules.endpoints import Endpoint

@@ -11,7 +11,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from lustre_events.actions import transfer_commands
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, GONE, OK, REFUSED, Attempt
 from lustre_events.actions.slurm_commands import Caller
 from lustre_events.actions.transfer_commands import Copied, Sources
 from lustre_events.domain.rules.endpoints import Endpoint

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lustre_events.actions import ledger
+from lustre_events.actions import run_transitions
 from lustre_events.actions.courier import LATE
 from lustre_events.actions.delivery import Answer
 from lustre_events.actions.figures import RuleFigures
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, OUTCOMES, REFUSED, STARTED, UNTRIED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, OUTCOMES, REFUSED, STARTED, UNTRIED, Attempt
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.cli.actions import rehearsal_lines, rule_line
@@ -620,7 +620,7 @@ def test_the_oldest_of_too_many_ended_runs_are_forgotten(rig: ActionRig) -> None
     assert rig.states() == {"done": 3, "dead": 1}
     counters = rig.writer.counters()
     assert counters["runs_swept"] == 3
-    assert ledger.kept(counters) == 4
+    assert run_transitions.kept(counters) == 4
     assert (
         min(run.made_ns for run in rig.runs() if run.state == "done")
         == sorted(run.made_ns for run in rig.runs())[1]
@@ -694,19 +694,21 @@ def lives(draw: st.DrawFn) -> list[tuple[str, Attempt | None]]:
 def moved(run: Run, step: str, attempt: Attempt, now_ns: int) -> Run:
     """Do a step where the run's state allows it, as the dispatcher would."""
     if run.state == "settling" and step == "ready":
-        return ledger.ready(run, b"{}", b"p", 1, now_ns)
+        return run_transitions.ready(run, b"{}", b"p", 1, now_ns)
     if run.state == "waiting" and step in {"out", "superseded", "cancelled", "expired", "held"}:
         return {
-            "out": lambda: ledger.handed_out(run, "a", now_ns, 10),
-            "superseded": lambda: ledger.superseded(run, now_ns),
-            "cancelled": lambda: ledger.cancelled(run, now_ns, "why"),
-            "expired": lambda: ledger.expired(run, now_ns),
-            "held": lambda: ledger.held(run, "why"),
+            "out": lambda: run_transitions.handed_out(run, "a", now_ns, 10),
+            "superseded": lambda: run_transitions.superseded(run, now_ns),
+            "cancelled": lambda: run_transitions.cancelled(run, now_ns, "why"),
+            "expired": lambda: run_transitions.expired(run, now_ns),
+            "held": lambda: run_transitions.held(run, "why"),
         }[step]()
     if run.state == "sent" and step in {"answer", "lost"}:
-        return ledger.taken(run, attempt, now_ns) if step == "answer" else ledger.lost(run, now_ns)
+        return (
+            run_transitions.taken(run, attempt, now_ns) if step == "answer" else run_transitions.lost(run, now_ns)
+        )
     if run.state in {"dead", "held"} and step in {"released", "dropped"}:
-        return ledger.released(run, now_ns) if step == "released" else ledger.dropped(run, now_ns)
+        return run_transitions.released(run, now_ns) if step == "released" else run_transitions.dropped(run, now_ns)
     return run
 
 
@@ -714,10 +716,10 @@ def moved(run: Run, step: str, attempt: Attempt, now_ns: int) -> Run:
 @given(lives())
 def test_whatever_happens_counters_add_up_and_the_key_stays(life: list[tuple[str, Attempt]]) -> None:
     """Of any life of a run the key and what is sent stay the same, an end has a time, and the counters add up."""
-    run, counters = RUN, ledger.counted(None, RUN.state)
+    run, counters = RUN, run_transitions.counted(None, RUN.state)
     for now_ns, (step, attempt) in enumerate(life, start=1):
         after = moved(run, step, attempt, now_ns * 3_600 * SECOND_NS)
-        counters.update(ledger.counted(run.state, after.state))
+        counters.update(run_transitions.counted(run.state, after.state))
         assert after.key == run.key
         assert run.body in {b"", after.body}
         assert (after.state in ENDS) == bool(after.ended_ns)
@@ -730,7 +732,7 @@ def test_whatever_happens_counters_add_up_and_the_key_stays(life: list[tuple[str
 @given(st.integers(1, 40))
 def test_waits_grow_up_to_an_hour(attempts: int) -> None:
     """The wait before a try doubles from about 10 s up to about an hour, and differs from run to run."""
-    one = ledger.wait(Run(**{**{f: getattr(RUN, f) for f in RUN.__struct_fields__}, "attempts": attempts}))
+    one = run_transitions.wait(Run(**{**{f: getattr(RUN, f) for f in RUN.__struct_fields__}, "attempts": attempts}))
     assert 8 * SECOND_NS <= one <= 3_600 * 1.2 * SECOND_NS
     assert one >= 0.8 * SECOND_NS * min(10 * 2 ** (attempts - 1), 3_600)
 

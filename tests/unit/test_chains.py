@@ -10,7 +10,7 @@ from msgspec import structs
 
 from lustre_events.actions.delivery import MOST_NAMED_BYTES, Answer, decode_answers, encode_answers
 from lustre_events.actions.kinds import slurm
-from lustre_events.actions.ledger import AGAIN, REFUSED
+from lustre_events.actions.run_transitions import AGAIN, REFUSED
 from lustre_events.domain.rules.containers import MOST_DEPTH
 from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace

@@ -12,7 +12,7 @@ import pytest
 
 from lustre_events.actions.delivery import Delivery
 from lustre_events.actions.kinds import transfer
-from lustre_events.actions.ledger import AGAIN, OK
+from lustre_events.actions.run_transitions import AGAIN, OK
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.dispatcher import directory_judging
 from lustre_events.domain.rules.containers import STAGING, staging_name

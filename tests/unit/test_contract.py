@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.rows import each_row
-from workers.child import Ended
+from workers.child_process import Ended
 from workers.contract import MAX_DEPTH, AnswerRefused, Answers, checked, no_answer, single_document
 
 LIMIT = 1000

@@ -11,7 +11,7 @@ import pytest
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord, RecordType
 from lustre_events.config.settings import DispatcherSettings
-from lustre_events.dispatcher.aliases import NAMES
+from lustre_events.dispatcher.migrated_fids import NAMES
 from tests.support.model.dispatcher import FACTS, MDT0, MDT1, Rig, csv_rig
 from tests.support.records import builders as b
 from tests.support.records.builders import START_NS, fid_of

@@ -9,9 +9,9 @@ from typing import cast
 import pytest
 
 from lustre_events.dispatcher.indexer import IDLE_SECONDS, LONGEST_SECONDS, Indexer, Portions
+from lustre_events.dispatcher.indexer_outcomes import MOST_WAITING, NO_ROOM, WrittenDocuments
 from lustre_events.dispatcher.pauses import SHARE
 from lustre_events.dispatcher.results import ResultWriter
-from lustre_events.dispatcher.written import MOST_WAITING, NO_ROOM, WrittenDocuments
 from lustre_events.errors import StreamForbidden
 from lustre_events.index.interface import DocumentWriter, IndexWriter
 from lustre_events.jobs.messages import BUILTIN_QUEUE, STAT, Result

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lustre_events.errors import IndexUnavailable
 from lustre_events.index.planner.planner import FEW
 from lustre_events.index.query.parser import parse
-from lustre_events.index.search.known import knowing
+from lustre_events.index.search.hints.known import knowing
 from lustre_events.index.search.subtree import walked
 from lustre_events.index.sqlite.database import add_places
 from lustre_events.index.sqlite.pages import aligned

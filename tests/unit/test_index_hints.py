@@ -19,9 +19,9 @@ from lustre_events.index.query.slips import (
     with_dates,
     with_operators,
 )
-from lustre_events.index.search.hints import best_without, counted, meant, near
-from lustre_events.index.search.known import Known
-from lustre_events.index.search.reasons import why
+from lustre_events.index.search.hints.hint import best_without, counted, meant, near
+from lustre_events.index.search.hints.known import Known
+from lustre_events.index.search.hints.reasons import why
 from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from tests.support.index.tables import MemoryBackend, add_file, make_index, searching

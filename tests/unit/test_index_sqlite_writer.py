@@ -15,7 +15,7 @@ from lustre_events.errors import IndexTooNew, IndexUnavailable
 from lustre_events.index.backend import Order
 from lustre_events.index.interface import ObjectRow
 from lustre_events.index.query.tree import All
-from lustre_events.index.sqlite.ledger import OPEN_RUNS
+from lustre_events.index.sqlite.run_table import OPEN_RUNS
 from lustre_events.index.sqlite.search import SqliteReading
 from lustre_events.index.sqlite.writer import CHECKPOINT_ROWS, SqliteWriter
 from tests.support.records.builders import fid_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lustre_events.index.search.known import knowing
-from lustre_events.index.search.near_words import MOST_WORDS, words_near
+from lustre_events.index.search.hints.known import knowing
+from lustre_events.index.search.hints.near_words import MOST_WORDS, words_near
 from tests.support.index.tables import MemoryBackend, add_file, make_index
 
 

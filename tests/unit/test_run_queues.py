@@ -18,8 +18,8 @@ from lustre_events.actions.delivery import (
     decode_delivery,
     encode_delivery,
 )
-from lustre_events.actions.ledger import OK, Attempt
-from lustre_events.actions.link import WorkersLink
+from lustre_events.actions.delivery_links import WorkersLink
+from lustre_events.actions.run_transitions import OK, Attempt
 from lustre_events.actions.seal import ANSWER, WORKER, Seal
 from lustre_events.config.settings import ActionsSettings, Settings, WorkerSettings
 from lustre_events.errors import ConfigError

@@ -14,7 +14,7 @@ from lustre_events.changelog.fid import FID
 from lustre_events.jobs.messages import JobItem
 from tests.support.rows import each_row
 from tests.support.service.images import write_extractor
-from workers.child import Ended
+from workers.child_process import Ended
 from workers.files import OpenFile
 from workers.runs import Launch, ProgramRun, run_contract
 

@@ -14,7 +14,7 @@ import pytest
 
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.job_handles import RELEASED, Handle
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, GONE, OK, REFUSED, STARTED, UNTRIED
 from lustre_events.actions.slurm_commands import Caller, JobRow, SlurmCommands, SlurmFailed, SlurmMissing
 from lustre_events.domain.times import SECOND_NS
 from tests.support.service.slurm_site import OWNER, SlurmSite

@@ -8,7 +8,7 @@ import pytest
 
 from lustre_events.actions.delivery import Delivery
 from lustre_events.actions.kinds.slurm import read
-from lustre_events.actions.ledger import RETRIED_NS
+from lustre_events.actions.run_transitions import RETRIED_NS
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.runs import _chain
 from lustre_events.domain.times import SECOND_NS

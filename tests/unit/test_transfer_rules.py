@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lustre_events.actions.kinds.transfer import read
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt, taken
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED, Attempt, taken
 from lustre_events.actions.transfer_commands import verdict
 from lustre_events.domain.action_run import Run
 from lustre_events.domain.rules import endpoints

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lustre_events.actions.ledger import AGAIN
+from lustre_events.actions.run_transitions import AGAIN
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher.run_settling import ReadIndex
 from lustre_events.domain.rules.rules import Rules

@@ -15,7 +15,7 @@ from msgspec import structs
 from lustre_events.actions.delivery import Delivery
 from lustre_events.actions.kinds import slurm
 from lustre_events.actions.kinds.orders import read
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, REFUSED, STARTED
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, REFUSED, STARTED
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.changelog.record import ChangelogRecord

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from lustre_events.actions.delivery import Answer, Delivery, Parcel, decode_answers, encode_answers, encode_delivery
-from lustre_events.actions.link import WorkersLink
+from lustre_events.actions.delivery_links import WorkersLink
 from lustre_events.actions.seal import ANSWER, COURIER, WORKER, Seal
 from lustre_events.domain.rules.containers import endpoint_name
 from lustre_events.errors import ConfigError

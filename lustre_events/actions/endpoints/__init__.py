@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lustre_events.actions.endpoints import jetstream, kafka, redis_stream, smtp
-from lustre_events.actions.endpoints.sender import MakeSender, Sender
+from lustre_events.actions.endpoints.interface import MakeSender, Sender
 from lustre_events.domain.rules.endpoints import Endpoint
 
 __all__ = ["SENDERS", "Sender"]

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lustre_events.actions.endpoints.addresses import Look, resolved
-from lustre_events.actions.endpoints.sender import Deadline, secrets_of
+from lustre_events.actions.endpoints.interface import Deadline, secrets_of
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError
 

@@ -33,8 +33,8 @@ import httpcore
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints.addresses import AddressRefused, Look, resolved
 from lustre_events.actions.endpoints.connecting import tls_context
-from lustre_events.actions.endpoints.sender import Deadline, secrets_of
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt
+from lustre_events.actions.endpoints.interface import Deadline, secrets_of
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED, Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError

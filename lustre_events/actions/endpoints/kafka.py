@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints.connecting import library, login_over_tls, printable, tls_context
-from lustre_events.actions.endpoints.sender import Deadline
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, Attempt
+from lustre_events.actions.endpoints.interface import Deadline
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED, Attempt
 from lustre_events.domain.rules.endpoints import SCHEMES, Endpoint
 from lustre_events.errors import ConfigError
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.kinds import mail
-from lustre_events.actions.ledger import REFUSED, Attempt
+from lustre_events.actions.run_transitions import REFUSED, Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError

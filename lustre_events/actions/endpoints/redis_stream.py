@@ -22,8 +22,8 @@ from redis.retry import Retry
 
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints.connecting import Guarded, connected, login_over_tls, printable, secured
-from lustre_events.actions.endpoints.sender import Deadline
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, Attempt
+from lustre_events.actions.endpoints.interface import Deadline
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, Attempt
 from lustre_events.domain.rules.endpoints import SCHEMES, Endpoint
 from lustre_events.errors import ConfigError
 

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints.addresses import AddressRefused
 from lustre_events.actions.endpoints.connecting import Guarded, connected, login_of, secured, tls_context
+from lustre_events.actions.endpoints.interface import Deadline
 from lustre_events.actions.endpoints.mail_message import Letter, letters_of
-from lustre_events.actions.endpoints.sender import Deadline
-from lustre_events.actions.ledger import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
+from lustre_events.actions.run_transitions import AGAIN, ENDPOINT, OK, REFUSED, UNTRIED, Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError
 

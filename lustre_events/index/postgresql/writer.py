@@ -43,8 +43,8 @@ from lustre_events.index.postgresql.database import (
 from lustre_events.index.postgresql.document_writer import end_stopped
 from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
-from lustre_events.index.postgresql.ledger import RunTable
 from lustre_events.index.postgresql.pending import PendingTable
+from lustre_events.index.postgresql.run_table import RunTable
 from lustre_events.index.postgresql.scans import Scans
 from lustre_events.index.postgresql.session import FACTS, columns
 from lustre_events.index.postgresql.statistics import Statistics

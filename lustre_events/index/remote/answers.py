@@ -15,7 +15,7 @@ from lustre_events.domain.action_run import Maker
 from lustre_events.domain.namespace import OrderKey
 from lustre_events.index.mount import Mount
 from lustre_events.index.search import hits
-from lustre_events.index.search.hints import Hint as HintValue
+from lustre_events.index.search.hints.hint import Hint as HintValue
 from lustre_events.index.search.key_list import KeyInfo
 
 

@@ -19,7 +19,7 @@ from lustre_events.errors import ConfigError, IndexUnavailable, LustreEventsErro
 from lustre_events.index.mount import Mount
 from lustre_events.index.remote import account_answers, answers
 from lustre_events.index.remote.transport import Pairs, Transport
-from lustre_events.index.search.hints import Hint
+from lustre_events.index.search.hints.hint import Hint
 from lustre_events.index.search.hits import Facet, ObjectView, Page, from_root
 from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.search.portions import PORTION, HitPortion

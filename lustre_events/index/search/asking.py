@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from lustre_events.changelog.fid import FID
-from lustre_events.index.search.hints import Hint
+from lustre_events.index.search.hints.hint import Hint
 from lustre_events.index.search.hits import Facet, ObjectView, Page
 from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.search.portions import PORTION, HitPortion

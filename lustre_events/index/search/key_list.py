@@ -16,7 +16,7 @@ from lustre_events.index.backend import Order, Reading
 from lustre_events.index.fields import FIELDS, FieldType
 from lustre_events.index.query.slips import field_text, literal
 from lustre_events.index.query.tree import Among, And, KeyExists, limited
-from lustre_events.index.search.known import FEW_DOCUMENTS, Known, number_text
+from lustre_events.index.search.hints.known import FEW_DOCUMENTS, Known, number_text
 from lustre_events.index.values import Flat, clean, flatten
 
 LOOKED_AT = 500

@@ -40,7 +40,10 @@ from lustre_events.index.search import cursors, relevance
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.cursors import PageEnd
 from lustre_events.index.search.exact import settled
-from lustre_events.index.search.hints import Hint
+from lustre_events.index.search.hints.facts_and_paths import of_unknown_owners
+from lustre_events.index.search.hints.hint import Hint
+from lustre_events.index.search.hints.known import Known, knowing
+from lustre_events.index.search.hints.reasons import why
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page, Summary, name_text, printable
 from lustre_events.index.search.key_list import (
     Candidate,
@@ -53,12 +56,9 @@ from lustre_events.index.search.key_list import (
     values_completed,
     values_of,
 )
-from lustre_events.index.search.known import Known, knowing
-from lustre_events.index.search.leaf_facts import of_unknown_owners
 from lustre_events.index.search.left_out import WHY_LEFT_OUT, without
 from lustre_events.index.search.matched import explained
 from lustre_events.index.search.portions import PORTION, HitPortion, found_of, portion_of
-from lustre_events.index.search.reasons import why
 from lustre_events.index.search.subtree import walked
 from lustre_events.index.search.views import hits_of, is_readable, views_of
 from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name

@@ -39,10 +39,10 @@ from lustre_events.index.sqlite.documents import (
     remove_some,
 )
 from lustre_events.index.sqlite.keys import Keys
-from lustre_events.index.sqlite.ledger import RunTable
 from lustre_events.index.sqlite.names import follow
 from lustre_events.index.sqlite.paths import links_of, paths_of
 from lustre_events.index.sqlite.pending import PendingTable
+from lustre_events.index.sqlite.run_table import RunTable
 from lustre_events.index.sqlite.scans import Scans
 from lustre_events.index.sqlite.upkeep import Upkeep
 from lustre_events.index.writer_cache import Remembered

@@ -19,7 +19,7 @@ SILENT_SECONDS = 30.0
 """Readers and the dispatcher say every second that they live."""
 
 INDEXERS_BEHIND = 500
-"""Portions that wait for indexers; beyond twice as many there are no further jobs (dispatcher/written.py)."""
+"""Portions that wait for indexers; beyond twice as many no further jobs (dispatcher/indexer_outcomes.py)."""
 HISTORY_SILENT_SECONDS = 120.0
 HISTORY_BEHIND = 1_000_000
 """Records; it takes some hundred thousand a second."""

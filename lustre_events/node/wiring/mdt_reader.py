@@ -17,7 +17,9 @@ from lustre_events.reader import Reader
 from lustre_events.sources import lustre
 from lustre_events.sources.directory import DirectorySource
 from lustre_events.sources.interface import Source
-from lustre_events.streams.redis import RedisReaderStream, check_safe, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.safety import check_safe
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from lustre_events.config.nearest import nearest
 from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
-from lustre_events.streams.connection import Client
+from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.groups import RedisGroups
-from lustre_events.streams.redis import RedisRecordStreams, RedisRequests, connect
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.requests import RedisRequests
 
 
 def redis_url(settings: Settings) -> str:

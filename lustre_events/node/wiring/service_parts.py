@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lustre_events.actions.courier import Courier
+from lustre_events.actions.delivery_links import BothLinks, CourierLink, SealedLink, WorkersLink
 from lustre_events.actions.endpoints import SENDERS
-from lustre_events.actions.link import BothLinks, CourierLink, SealedLink, WorkersLink
 from lustre_events.actions.seal import WORKER, make_key, read_seal
 from lustre_events.catalog.subscriptions import SubscriptionRequests
 from lustre_events.config.places import state_folder, worker_key
@@ -34,14 +34,17 @@ from lustre_events.node.wiring.catalogs import catalog, queues_of_actions, subsc
 from lustre_events.node.wiring.mdt_reader import LOCAL_MDT, unwatched
 from lustre_events.node.wiring.redis_clients import redis_url
 from lustre_events.streams import keys
-from lustre_events.streams.connection import Client
+from lustre_events.streams.connection import Client, connect
 from lustre_events.streams.deliveries import CourierQueue, DeliveryQueue
 from lustre_events.streams.dispatcher_lease import DispatcherLease
 from lustre_events.streams.documents import RedisDocuments, RedisPortions, UnwantedDocuments
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.history_state import HistoryState
-from lustre_events.streams.redis import RedisRecordStreams, RedisRequests, RedisResults, check_safe, connect
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.requests import RedisRequests
+from lustre_events.streams.results import RedisResults
+from lustre_events.streams.safety import check_safe
 from lustre_events.streams.subscription import Subscription
 
 log = logging.getLogger(__name__)

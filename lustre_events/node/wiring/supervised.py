@@ -22,7 +22,8 @@ from lustre_events.node.wiring.catalogs import load_rules, queues_of_actions
 from lustre_events.node.wiring.mdt_reader import discovered, mdts
 from lustre_events.node.wiring.redis_clients import redis_url
 from lustre_events.node.wiring.service_parts import seal_path
-from lustre_events.streams.redis import check_safe, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.safety import check_safe
 
 COMMAND = (sys.executable, "-P", "-m", "lustre_events")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lustre_events.index.mount import Mount
-from lustre_events.index.search.hints import Hint
+from lustre_events.index.search.hints.hint import Hint
 from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 

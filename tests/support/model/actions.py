@@ -11,7 +11,7 @@ import msgspec
 
 from lustre_events.actions.delivery import Answer, Delivery
 from lustre_events.actions.kinds import KINDS, OF_WORKERS
-from lustre_events.actions.ledger import OK
+from lustre_events.actions.run_transitions import OK
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord
 from lustre_events.config.settings import DispatcherSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from lustre_events.actions.link import CourierLink, NoLink
+from lustre_events.actions.delivery_links import CourierLink, NoLink
 from lustre_events.catalog.catalog import Found
 from lustre_events.changelog.fid import FID
 from lustre_events.changelog.record import ChangelogRecord, boundaries

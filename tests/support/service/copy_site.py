@@ -12,7 +12,7 @@ from urllib.parse import quote_from_bytes
 
 from lustre_events.actions import transfer_commands
 from lustre_events.actions.delivery import Delivery, Parcel
-from lustre_events.actions.ledger import Attempt
+from lustre_events.actions.run_transitions import Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.domain.rules.transfers import endpoint_name
 from lustre_events.sources.local_fid import fid_of_fd, fid_of_path

@@ -30,10 +30,14 @@ from lustre_events.node.pool_queues import Pool, PooledQueues, PooledResults, an
 from lustre_events.node.pool_watch import PoolWatch
 from lustre_events.node.redis_server import RedisServer
 from lustre_events.streams import keys
+from lustre_events.streams.connection import connect
 from lustre_events.streams.group_keeper import GroupKeeper
 from lustre_events.streams.groups import RedisGroups
 from lustre_events.streams.interface import Tail
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.requests import RedisRequests
+from lustre_events.streams.results import RedisResults
 from tests.support.model.fakes import MDT, block
 
 EPOCH = 1_700_000_000_000_000_001

@@ -26,7 +26,9 @@ from lustre_events.index.urls import sqlite_path
 from lustre_events.jobs.messages import Job, Result
 from lustre_events.jobs.queues import RqQueues
 from lustre_events.node.wiring import load_rules
-from lustre_events.streams.redis import RedisRecordStreams, RedisResults, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.results import RedisResults
 from workers.wiring import worker
 
 ROLE, MOMENT, COUNT = sys.argv[1], sys.argv[2], int(sys.argv[3])

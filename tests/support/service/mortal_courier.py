@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from lustre_events.actions.courier import Courier
 from lustre_events.actions.delivery import Parcel
 from lustre_events.actions.endpoints import SENDERS, Sender
-from lustre_events.actions.ledger import Attempt
+from lustre_events.actions.run_transitions import Attempt
 from lustre_events.actions.seal import Seal
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.streams.connection import connect

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from lustre_events.dispatcher.indexer import Indexer
 from lustre_events.index.postgresql.document_writer import PostgresqlDocumentWriter, _Writing
 from lustre_events.jobs.messages import DocumentPortion
+from lustre_events.streams.connection import connect
 from lustre_events.streams.documents import RedisPortions
-from lustre_events.streams.redis import connect
 
 REDIS, INDEX, MOMENT = sys.argv[1:4]
 

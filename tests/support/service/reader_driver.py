@@ -20,8 +20,9 @@ from typing import Any
 from lustre_events.changelog.record import boundaries, scan
 from lustre_events.config.settings import ReaderSettings
 from lustre_events.reader import Reader
+from lustre_events.streams.connection import connect
 from lustre_events.streams.interface import Block, Tail
-from lustre_events.streams.redis import RedisReaderStream, connect
+from lustre_events.streams.reader_stream import RedisReaderStream
 
 ROOT = Path(__file__).parents[3]
 READ_BYTES = 4096

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lustre_events.actions.delivery import Delivery, Parcel
-from lustre_events.actions.ledger import Attempt
+from lustre_events.actions.run_transitions import Attempt
 from lustre_events.actions.slurm_commands import SlurmCommands
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.rules.batch_scripts import endpoint_name

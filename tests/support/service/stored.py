@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lustre_events.streams.redis import RedisRecordStreams, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.records import RedisRecordStreams
 from tests.support.model.fakes import MDT
 
 

@@ -22,7 +22,7 @@ from lustre_events.index.query.slips import field_text
 from lustre_events.index.query.tree import All, Among, And, KeyExists, Node, Readable, limited
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.exact import settled
-from lustre_events.index.search.hints import MOST_COUNTED, Hint, meant, near, shown
+from lustre_events.index.search.hints.hint import MOST_COUNTED, Hint, meant, near, shown
 from lustre_events.index.search.left_out import without
 from lustre_events.index.search.subtree import counted
 from lustre_events.index.values import flatten

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import DEAD, OPEN, Hold, Run, RunsWanted, decode_run, encode_run, fits
-from lustre_events.index.ledger import FindsRuns
+from lustre_events.index.run_table import FindsRuns
 from lustre_events.index.sqlite.among import select, select_of
 
 _STATES = ", ".join(f"'{state}'" for state in OPEN)

@@ -14,9 +14,9 @@ from lustre_events.index.query.literals import group_interval, owner_interval
 from lustre_events.index.query.slips import Part, literal, replaced, with_part, written
 from lustre_events.index.query.tree import Fact, Path
 from lustre_events.index.query.wildcards import escape, literal_of, name_bytes
-from lustre_events.index.search.hints import Hint, counted, meant, near, shown
+from lustre_events.index.search.hints.hint import Hint, counted, meant, near, shown
+from lustre_events.index.search.hints.known import Known
 from lustre_events.index.search.hits import name_text, time_text
-from lustre_events.index.search.known import Known
 from lustre_events.index.visibility import group_name, user_name
 
 MOST_ENTRIES = 2_000

@@ -1,4 +1,4 @@
-"""Why a search finds nothing: the parts of its query are looked up one by one. See known.py and hints.py."""
+"""Why a search finds nothing: the parts of its query are looked up one by one. See known.py and hint.py."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lustre_events.index.query import slips
 from lustre_events.index.query.slips import Part
 from lustre_events.index.query.tree import All, And, Node, Or
 from lustre_events.index.query.written_dates import FORMS
-from lustre_events.index.search.hints import Hint, best_without, counted, shown
-from lustre_events.index.search.known import Known
-from lustre_events.index.search.leaves import of_leaf
+from lustre_events.index.search.hints.hint import Hint, best_without, counted, shown
+from lustre_events.index.search.hints.known import Known
+from lustre_events.index.search.hints.one_condition import of_leaf
 from lustre_events.index.search.left_out import WHY_LEFT_OUT
 
 MOST_HINTS = 5

@@ -1,4 +1,4 @@
-"""Streams in Redis: what interface.py promises, over redis-py.
+"""An MDT's stream in Redis as its reader writes it: what interface.py promises, over redis-py.
 
 `interface` lists the keys. A block is one stream entry: id `<last index>-0`, fields `codec`, `first`, `count`
 and `data`. Every change that must not happen twice or in part is a script (the .lua files beside this
@@ -16,7 +16,6 @@ from lustre_events.streams import keys
 from lustre_events.streams.codec import compress
 from lustre_events.streams.connection import (
     Client,
-    connect,
     load_script,
     publish,
     redis_errors,
@@ -25,12 +24,6 @@ from lustre_events.streams.continuity import lose
 from lustre_events.streams.durability import FsyncWatch, PersistenceInfo
 from lustre_events.streams.interface import Block, Loss, Standing, Tail
 from lustre_events.streams.keys import make_token
-from lustre_events.streams.records import RedisRecordStreams
-from lustre_events.streams.requests import RedisRequests
-from lustre_events.streams.results import RedisResults
-from lustre_events.streams.safety import check_safe
-
-__all__ = ["RedisReaderStream", "RedisRecordStreams", "RedisRequests", "RedisResults", "check_safe", "connect"]
 
 NO_TAIL = Tail(0, 0)
 _SCRIPTS = ("append", "lease", "mark", "release", "standing", "tail")

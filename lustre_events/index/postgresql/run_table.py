@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from lustre_events.changelog.fid import FID
 from lustre_events.domain.action_run import DEAD, OPEN, Hold, Run, RunsWanted, decode_run, encode_run, fits
-from lustre_events.index.ledger import FindsRuns
 from lustre_events.index.postgresql.database import packed
 from lustre_events.index.postgresql.session import Session, columns
+from lustre_events.index.run_table import FindsRuns
 
 _PUT = (
     "INSERT INTO run (id, key, rule, trigger, fid, state, due_ns, made_ns, ended_ns, place, data) SELECT * FROM"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lustre_events.actions.delivery import Parcel
-from lustre_events.actions.ledger import Attempt
+from lustre_events.actions.run_transitions import Attempt
 from lustre_events.domain.rules.endpoints import Endpoint
 from lustre_events.errors import ConfigError
 

@@ -26,10 +26,10 @@ from lustre_events.index.query.tree import (
     Text,
 )
 from lustre_events.index.query.wildcards import escape, literal_of
-from lustre_events.index.search.hints import Hint, counted, meant, near, shown
-from lustre_events.index.search.known import Known
-from lustre_events.index.search.leaf_facts import of_fact, of_path
-from lustre_events.index.search.near_words import words_near
+from lustre_events.index.search.hints.facts_and_paths import of_fact, of_path
+from lustre_events.index.search.hints.hint import Hint, counted, meant, near, shown
+from lustre_events.index.search.hints.known import Known
+from lustre_events.index.search.hints.near_words import words_near
 from lustre_events.index.values import clean, fold
 
 MOST_VALUES = 3

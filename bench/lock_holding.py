@@ -24,7 +24,11 @@ from lustre_events.index.interface import Identity, Lane, ObjectRow
 from lustre_events.index.sqlite.writer import SqliteTransaction, SqliteWriter
 from lustre_events.reader import Reader
 from lustre_events.sources.replay import ReplaySource
-from lustre_events.streams.redis import RedisReaderStream, RedisRecordStreams, RedisRequests, RedisResults, connect
+from lustre_events.streams.connection import connect
+from lustre_events.streams.reader_stream import RedisReaderStream
+from lustre_events.streams.records import RedisRecordStreams
+from lustre_events.streams.requests import RedisRequests
+from lustre_events.streams.results import RedisResults
 
 RECORDS = 50_000
 DIRECTORIES = 20

@@ -13,7 +13,7 @@ from itertools import islice
 from lustre_events.index.backend import Order, Row
 from lustre_events.index.names import text_of
 from lustre_events.index.query.tree import All, NameWords, Node, Or, Text, limited
-from lustre_events.index.search.known import Known
+from lustre_events.index.search.hints.known import Known
 from lustre_events.index.search.views import is_readable
 from lustre_events.index.values import flatten
 from lustre_events.index.words import words_of

@@ -1,0 +1,1 @@
+"""Why a search finds nothing, and what would be found: one sentence each, and a repaired query."""
