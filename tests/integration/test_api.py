@@ -107,6 +107,13 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
 """A call of each operation, by its name."""
 
 
+ACTS = {
+    "retry", "drop", "reprocess", "retry_runs", "release_runs", "drop_runs", "hold", "release", "save", "make_feed",
+    "end_feed", "subscribe", "unsubscribe", "forget", "revoke",
+}  # fmt: skip
+"""The operations that need a token of the scope `act`; all others that a token opens need `read`."""
+
+
 def closed(schema: Any) -> Any:
     """Return a schema in which an object has no other members than those it names."""
     if isinstance(schema, list):
@@ -289,6 +296,23 @@ def test_a_token_is_for_its_scopes_and_its_user(console: Console) -> None:
     with Store(console.store).opened() as connection:
         connection.execute("UPDATE token SET uid = 4242")
     assert call(client, looks, "/count?q=*")[0] == 401
+
+
+def test_each_operation_wants_its_scope(console: Console) -> None:
+    """What changes something needs a token to act, all else one to look; with the other nothing is done."""
+    client = console.app().test_client()
+    given = {scope: secret_of(console, OWNER, [scope]) for scope in ("read", "act")}
+    other = Tokens(Store(console.store), 30).create(OWNER)[1].id
+    for operation in OPERATIONS:
+        assert (operation.name in ACTS) == (operation.method != "GET" and operation.how == "token"), operation.name
+        if operation.how != "token":
+            continue
+        wanted, shown = ("act", "read") if operation.name in ACTS else ("read", "act")
+        path, body = CALLS[operation.name]
+        status, answer = call(client, given[shown], path.format(id=other), operation.method, json=body or {})
+        assert (status, f"not for {wanted!r}" in answer["error"]) == (401, True), operation.name
+    assert console.asked == []
+    assert all(each.revoked_ns is None for each in Tokens(Store(console.store), 30).list(OWNER))
 
 
 def test_a_token_has_an_end_and_a_user_few_tokens(console: Console) -> None:

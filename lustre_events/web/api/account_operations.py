@@ -169,5 +169,5 @@ OPERATIONS = (
     ),
     Operation("DELETE", "/tokens/{id}", "revoke", "Revoke a token.", answers.TokensAnswer, revoke, (
         Parameter("id", "the token's id", needed=True, in_path=True),
-    ), how="token"),
+    ), scope="act"),
 )  # fmt: skip
