@@ -27,7 +27,8 @@ describes it for tools. Send a personal token with each request: `Authorization:
 From Python, `connect("https://HOST")` does all of this: [From Python](python.md).
 
 A request that is refused is answered with `{{"error": SENTENCE, "kind": CLASS, "hints": [...]}}`
-and a status: 400 (a wrong question), 401 or 403 (not allowed), 404, 429 (too often) or 503 (try again later).
+and a status: 400 (a wrong question), 401 or 403 (not allowed), 404, 429 (too often, or too many of
+yours at the same time) or 503 (try again later).
 """
 WHO = {"token": "A token of the scope `{}`.", "password": "Name and password (HTTP Basic).", "anybody": "Anybody."}
 NOTE = "<!-- made by docs/generate.py -->\n\n"

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from lustre_events.config.settings import WebSettings
-from lustre_events.errors import ConfigError, LustreEventsError, QueryError
+from lustre_events.errors import ConfigError, LustreEventsError, QueryError, TooOften
 from lustre_events.index.mount import Mount
 from lustre_events.index.search.search import Search
 from lustre_events.inspect.status import Status
@@ -23,6 +23,7 @@ from lustre_events.web import (
     forms,
     rendering,
     signin,
+    user_turns,
 )
 from lustre_events.web.charts import History
 from lustre_events.web.feed_addresses import FeedAddresses
@@ -178,8 +179,13 @@ def _explain(error: LustreEventsError) -> tuple[str, int] | Response:
     """Show an expected failure as its sentence."""
     if forms.for_programs():
         return api.explain(error)
-    wrong = isinstance(error, (QueryError, ConfigError))
-    return flask.render_template("error.html", sentence=str(error)), 400 if wrong else 503
+    said = flask.render_template("error.html", sentence=str(error))
+    if isinstance(error, TooOften):
+        answer = flask.Response(said, 429, {"Retry-After": str(user_turns.AGAIN_SECONDS)})
+        if flask.request.method == "GET":  # many tabs that are opened at once are shown one after the other
+            answer.headers["Refresh"] = str(user_turns.AGAIN_SECONDS)
+        return answer
+    return said, 400 if isinstance(error, (QueryError, ConfigError)) else 503
 
 
 def _explain_http(error: HTTPException) -> tuple[str, int] | Response:

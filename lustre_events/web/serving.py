@@ -1,8 +1,8 @@
 """The server under the console: where it listens, how long a connection may take, and who always gets an answer.
 
 A connection that sends nothing, or a request that arrives byte by byte, holds a place but no thread; and while all
-threads search, others wait. So slow connections are closed, the idlest first where there are many, and a health
-check does not wait for its turn.
+threads search, others wait. So slow connections are closed, the idlest first where there are many, one user has
+half of the threads at most, and a health check does not wait for its turn.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from waitress.server import BaseWSGIServer
 from lustre_events.errors import ConfigError
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.web.long_answers import KEPT_BYTES, LongAnswer, NoRoom, Spool, TooLong
+from lustre_events.web.user_turns import UserTurn, UserTurns
 
 BODY_BYTES = 1 << 20
 IDLE_SECONDS = 30.0
@@ -149,6 +150,7 @@ class Turns:
         self._app = app
         self._spool = spool or Spool(None, SPOOL_BYTES)
         self._turns = threading.BoundedSemaphore(most)
+        self._of_users = UserTurns(most)
         self._places = threading.BoundedSemaphore(most + waiting)
         self._seconds = seconds
 
@@ -161,9 +163,11 @@ class Turns:
         try:
             if not self._turns.acquire(timeout=self._seconds):
                 return _busy(environ, start_response)
+            turn = UserTurn(self._of_users, environ)
             try:
                 return self._answered(environ, start_response)
             finally:
+                turn.end()
                 self._turns.release()
         finally:
             self._places.release()

@@ -10,11 +10,13 @@ from werkzeug.wrappers import Response
 
 from lustre_events.errors import ConfigError, NotAllowed, TooOften
 from lustre_events.index.visibility import Viewer
-from lustre_events.web import forms
+from lustre_events.web import forms, user_turns
 
 log = logging.getLogger(__name__)
 
 _OPEN = {"login.login", "login.enter", "health.health", "feed.feed", "static"}
+_MANY_AT_ONCE = _OPEN | {"file.thumbnail"}
+"""What a page asks for many times at once, and what costs little: it is not counted among a user's requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,10 @@ def named() -> str:
 
 
 def require() -> Response | None:
-    """Let in known users; send anybody else to the login page, or refuse where only a proxy can name users."""
+    """Let in known users; send anybody else to the login page, or refuse where only a proxy can name users.
+
+    Raises TooOften: the user has as many requests at work as one may have.
+    """
     if forms.for_programs():  # the API asks each call itself
         return None
     site = flask.current_app.extensions["site"]
@@ -60,6 +65,8 @@ def require() -> Response | None:
         except ConfigError as exc:
             flask.session.clear()
             flask.abort(403, str(exc))
+        if flask.request.endpoint not in _MANY_AT_ONCE:
+            user_turns.take(flask.request.environ, flask.g.person.viewer.uid)
         return None
     if flask.request.endpoint in _OPEN:
         return None

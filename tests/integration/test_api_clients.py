@@ -165,6 +165,24 @@ def test_a_token_goes_to_whom_it_is_meant_for_only(
         HttpsTransport("http://127.0.0.1:9")("GET", "/")
 
 
+def test_who_asks_too_much_at_once_waits_and_asks_again(tmp_path: Path) -> None:
+    """What only asks is asked again when the server says so, within the time for an answer; a change never."""
+    slept: list[float] = []
+    app = flask.Flask(__name__)
+
+    @app.route("/api/v1/", methods=["GET", "POST"])
+    def refuse() -> tuple[dict[str, object], int, dict[str, str]]:
+        return {"error": "too many", "kind": "TooOften", "hints": []}, 429, {"Retry-After": "3"}
+
+    with serving(app, tmp_path) as (there, trusted):
+        transport = HttpsTransport(there, "Bearer x", ca=str(trusted), seconds=10, sleep=slept.append)
+        assert transport("GET", "/api/v1/").status == 429
+        assert slept == [3, 3, 3]
+        assert transport("POST", "/api/v1/", body={}).status == 429
+        assert slept == [3, 3, 3]
+        transport.close()
+
+
 def test_a_token_is_read_from_a_closed_file_only(tmp_path: Path) -> None:
     """A file that others can read, that is not there or has no token in it is refused; the environment wins."""
     path = tmp_path / "own" / "token"

@@ -6,12 +6,15 @@ import contextlib
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from waitress.channel import HTTPChannel
+from werkzeug.test import Client, TestResponse
 
 from lustre_events.config.settings import Settings, WebSettings
 from lustre_events.errors import ConfigError
@@ -28,7 +31,7 @@ from lustre_events.web.serving import (
     server_of,
 )
 from lustre_events.web.wiring import login
-from tests.support.service.web import OTHER, Console, make_console
+from tests.support.service.web import OTHER, READER, Console, make_console
 
 ASK = b"GET /health HTTP/1.0\r\n\r\n"
 
@@ -213,3 +216,39 @@ def test_health_is_answered_while_all_threads_work() -> None:
         with_turn.join(20)
     assert list(ask("/")) == [b"ok"]
     assert said == ["200 OK", "503 Service Unavailable", "200 OK", "200 OK"]
+
+
+def test_one_user_leaves_threads_for_others(console: Console) -> None:
+    """Of four requests at once two are one user's; more are refused with a sentence, and others are answered."""
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def hang(_action: str, _arguments: Mapping[str, Any], /) -> dict[str, Any]:
+        begun.release()
+        assert go_on.wait(20)
+        return {"runs": []}
+
+    console.login = Login(None, "X-Remote-User", (), by_socket=True)
+    app = console.app()
+    site = app.extensions["site"]
+    site.saved.save(OTHER, "all", "*")
+    feed = site.feeds.make(OTHER, "all")
+    app.extensions["site"] = replace(site, ask=hang)
+    turns = Turns(app, most=4)
+
+    def ask(user: str, path: str) -> TestResponse:
+        return Client(turns).get(path, headers={"X-Remote-User": user})
+
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(ask, OTHER, "/api/v1/runs") for _ in range(2)]
+        try:
+            assert [begun.acquire(timeout=20) for _ in held] == [True, True]
+            for path in ("/", "/download?q=*", "/api/v1/count?q=*", feed):
+                refused = ask(OTHER, path)
+                assert (refused.status_code, "2 of your requests" in refused.text) == (429, True), path
+                assert int(refused.headers["Retry-After"]) > 0
+            assert ask(OTHER, "/static/console.css").status_code == 200
+            assert ask(READER, "/?q=*").status_code == 200
+        finally:
+            go_on.set()
+        assert [each.result(20).status_code for each in held] == [200, 200]
+    assert ask(OTHER, "/?q=*").status_code == 200

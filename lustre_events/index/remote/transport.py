@@ -6,7 +6,8 @@ import http.client
 import ipaddress
 import json
 import ssl
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import SplitResult, quote_from_bytes, urlsplit
 
@@ -53,25 +54,42 @@ class HttpsTransport:
         authorization: the header that says who asks; empty: nobody.
         ca: a file of certificates that are trusted instead of the system's; empty: the system's.
         seconds: how long an answer may take.
+        sleep: waits that many seconds, where the server has too many requests of this user.
 
     Raises:
         ConfigError: the address or the file of certificates is wrong.
     """
 
-    def __init__(self, server: str, authorization: str = "", *, ca: str = "", seconds: float = 60.0) -> None:
+    def __init__(
+        self, server: str, authorization: str = "", *, ca: str = "", seconds: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
         self._parts = _address(server)
         self._shown = f"{self._parts.scheme}://{self._parts.netloc}"
         self._headers = {"Accept": "application/json", "User-Agent": "lustre-events"}
         if authorization:
             self._headers["Authorization"] = authorization
         self._seconds = seconds
+        self._sleep = sleep
         self._context = _context(ca) if self._parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
 
     def __call__(
         self, method: str, path: str, query: Pairs = (), body: Mapping[str, Any] | None = None
     ) -> HttpReply:
-        """Send a request. See Transport."""
+        """Send a request; one that only asks again and again while too many of its user are at work there."""
+        left = self._seconds
+        while True:
+            reply, again = self._asked(method, path, query, body)
+            if reply.status != 429 or method != "GET" or not 0 < again <= left:
+                return reply
+            self._sleep(again)
+            left -= again
+
+    def _asked(
+        self, method: str, path: str, query: Pairs, body: Mapping[str, Any] | None
+    ) -> tuple[HttpReply, float]:
+        """Return the reply to one request, and when to ask again: in how many seconds; 0: that is not said."""
         data = None if body is None else json.dumps(body).encode("ascii")
         headers = self._headers | ({} if data is None else {"Content-Type": "application/json"})
         where = target(self._parts.path.rstrip("/") + path, query)
@@ -91,7 +109,9 @@ class HttpsTransport:
             ) from exc
         if response.will_close or len(text) > MOST_BYTES:
             self.close()
-        return self._reply(status, kind, text, response.headers.get("Location", ""))
+        told = response.headers.get("Retry-After", "")
+        seconds = float(told) if told.isascii() and told.isdigit() and len(told) < 9 else 0.0
+        return self._reply(status, kind, text, response.headers.get("Location", "")), seconds
 
     def close(self) -> None:
         """Close the connection."""

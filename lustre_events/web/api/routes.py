@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 from lustre_events.errors import ConfigError, LustreEventsError, NotAllowed, QueryError, StoreUnavailable, TooOften
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.index.visibility import Viewer
-from lustre_events.web import signin
+from lustre_events.web import signin, user_turns
 from lustre_events.web.api import (
     account_operations,
     history_operations,
@@ -56,6 +56,8 @@ def _route(operation: Operation) -> Callable[..., Response]:
         seconds = site.pace.wait(user, rate or site.settings.requests_per_minute) if user else 0.0
         if seconds:
             return _refused(429, f"too many requests; ask again in {int(seconds) + 1} s", "TooOften", seconds)
+        if user:
+            user_turns.take(flask.request.environ, viewer.uid)
         pairs = parse_qsl(
             flask.request.query_string.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"
         )
@@ -167,7 +169,8 @@ _STATUS: tuple[tuple[type[LustreEventsError], int], ...] = (
 def explain(error: LustreEventsError, hints: Sequence[dict[str, Any]] = ()) -> Response:
     """Return an expected failure as its sentence and its class."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
-    return _refused(status, str(error), type(error).__name__, hints=hints)
+    seconds = user_turns.AGAIN_SECONDS if isinstance(error, TooOften) else 0.0
+    return _refused(status, str(error), type(error).__name__, seconds, hints)
 
 
 def explain_http(code: int, sentence: str) -> Response:

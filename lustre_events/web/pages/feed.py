@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from lustre_events.errors import ConfigError, NotAllowed
 from lustre_events.index.visibility import Viewer
+from lustre_events.web import user_turns
 from lustre_events.web.feeds import Heading, atom, newest
 
 pages = flask.Blueprint("feed", __name__)
@@ -29,6 +30,7 @@ def feed(address: str) -> Response:
     seconds = site.pace.wait(found.user, site.settings.requests_per_minute)
     if seconds:
         flask.abort(429, f"too many requests; ask again in {int(seconds) + 1} s")
+    user_turns.take(flask.request.environ, found.uid)
     heading = Heading(kept.name, flask.request.host_url, f"{site.mount}\0{found.user}\0{kept.name}", kept.made_ns)
     told = atom(heading, newest(site, kept.query, viewer, FILES))
     response = flask.Response(told, content_type="application/atom+xml; charset=utf-8")
