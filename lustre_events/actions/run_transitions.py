@@ -1,12 +1,13 @@
 """What can become of a run: pure functions from a run, and what happened, to the run as it is then.
 
+How long it waits after an attempt in vain: domain/retries.py.
+
 All of them keep the key. The counters are made here too, so that they add up whatever happens:
 runs_made + runs_reopened = those that are open + runs_done + runs_dead + ... (each end has one) + runs_forgotten.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,15 +30,10 @@ from lustre_events.domain.action_run import (
     key_of,
 )
 from lustre_events.domain.pending import due
+from lustre_events.domain.retries import FIRST_RUN_RETRY_NS, RUN_RETRIED_NS, delay_asked_for, run_delay
 from lustre_events.domain.rules import batch_scripts
 from lustre_events.domain.times import SECOND_NS
 
-FIRST_RETRY_NS = 10 * SECOND_NS
-LONGEST_RETRY_NS = 3_600 * SECOND_NS
-LONGEST_WAIT_NS = 6 * 3_600 * SECOND_NS
-"""The most that an endpoint may ask for with Retry-After."""
-RETRIED_NS = 24 * 3_600 * SECOND_NS
-"""From its first failed attempt on; then a run is dead."""
 MOST_ERROR = 500
 
 MOST_JOBS = 10
@@ -143,7 +139,7 @@ def _tried(run: Run, attempt: Attempt, now_ns: int) -> Run:
         # Refused together with others: which one is wrong shows when each is sent alone. The endpoint is wrong: it
         # is held, and the run waits for it.
         return replace(
-            run, state=WAITING, due_ns=now_ns + min(max(attempt.retry_after_ns, 0), LONGEST_WAIT_NS),
+            run, state=WAITING, due_ns=now_ns + delay_asked_for(attempt.retry_after_ns),
             alone=run.alone or attempt.outcome == REFUSED,
             attempts=run.attempts - (attempt.outcome != REFUSED), error=attempt.error[:MOST_ERROR],
             status=attempt.status,
@@ -153,7 +149,7 @@ def _tried(run: Run, attempt: Attempt, now_ns: int) -> Run:
 
 def _goes_on(run: Run, attempt: Attempt, now_ns: int, after_ns: int) -> Run:
     """Return a run whose job is looked at again."""
-    due_ns = now_ns + min(max(after_ns, 0), LONGEST_WAIT_NS)
+    due_ns = now_ns + delay_asked_for(after_ns)
     begun = bool(attempt.handle) and not run.handle  # what failed before was its submission
     return replace(
         run, state=SENT, handle=attempt.handle or run.handle, due_ns=due_ns, attempt="",
@@ -170,13 +166,13 @@ def comes_on(run: Run, attempt: Attempt) -> bool:
 def _retry(run: Run, attempt: Attempt, now_ns: int) -> Run:
     if comes_on(run, attempt):  # it has not failed, it was not finished: the next attempt goes on
         return replace(
-            run, state=WAITING, due_ns=now_ns + FIRST_RETRY_NS, failed_ns=0, arrived=attempt.arrived,
+            run, state=WAITING, due_ns=now_ns + FIRST_RUN_RETRY_NS, failed_ns=0, arrived=attempt.arrived,
             error=attempt.error[:MOST_ERROR], status=attempt.status,
         )  # fmt: skip
     failed_ns = run.failed_ns or now_ns
-    if now_ns - failed_ns >= RETRIED_NS or (run.handle and run.again + 1 >= MOST_JOBS):
+    if now_ns - failed_ns >= RUN_RETRIED_NS or (run.handle and run.again + 1 >= MOST_JOBS):
         return _ended(run, DEAD, now_ns, attempt.error, attempt.status)
-    wait_ns = max(wait(run), min(attempt.retry_after_ns, LONGEST_WAIT_NS))
+    wait_ns = max(run_delay(run), delay_asked_for(attempt.retry_after_ns))
     return replace(
         without_job(run), state=WAITING, due_ns=now_ns + wait_ns, failed_ns=failed_ns,
         error=attempt.error[:MOST_ERROR], status=attempt.status,
@@ -186,13 +182,6 @@ def _retry(run: Run, attempt: Attempt, now_ns: int) -> Run:
 def without_job(run: Run) -> Run:
     """Return a run whose job, if it had one, has ended in vain: the next one has another name."""
     return replace(run, handle="", again=run.again + 1) if run.handle else run
-
-
-def wait(run: Run) -> int:
-    """Return how long a run waits after an attempt in vain: twice as long each time, and not all at once."""
-    base = min(FIRST_RETRY_NS << min(max(run.attempts - 1, 0), 16), LONGEST_RETRY_NS)
-    jitter = hashlib.sha256(f"{run.key}:{run.attempts}".encode()).digest()[0]
-    return base * (205 + 102 * jitter // 255) // 256
 
 
 def superseded(run: Run, now_ns: int) -> Run:

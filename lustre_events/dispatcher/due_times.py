@@ -11,10 +11,11 @@ from lustre_events.dispatcher.action_runs import AT_ONCE, ActionRuns
 from lustre_events.dispatcher.run_writing import put_runs
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import SENT, SETTLING, WAITING, RunsWanted
+from lustre_events.domain.retries import LONGEST_WAIT_NS
 from lustre_events.domain.times import SECOND_NS
 
 LOOK_NS = 60 * SECOND_NS
-LATEST_NS = run_transitions.LONGEST_WAIT_NS + 24 * 3_600 * SECOND_NS
+LATEST_NS = LONGEST_WAIT_NS + 24 * 3_600 * SECOND_NS
 """No run that has settled is due later than this, but by the lease of its own endpoint."""
 
 

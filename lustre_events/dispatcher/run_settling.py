@@ -42,6 +42,7 @@ from lustre_events.domain.action_run import (
     Seen,
     key_of,
 )
+from lustre_events.domain.retries import LONGEST_WAIT_NS
 from lustre_events.domain.rules.action_rules import USERS, ActionRule
 from lustre_events.domain.rules.conditions import File
 from lustre_events.domain.rules.containers import MOST_DEPTH
@@ -401,7 +402,7 @@ def pause_of(turn: Turn, run: Run) -> int:
     object that come meanwhile make it due at once (late_facts.py). It is never
     longer than other waits, by which due_times.py knows what a wrong clock has said.
     """
-    return min(max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4), run_transitions.LONGEST_WAIT_NS)
+    return min(max(FACTS_WAIT_NS, (turn.now_ns - run.made_ns) // 4), LONGEST_WAIT_NS)
 
 
 def _unchanged(before: Seen | None, seen: Seen) -> bool:

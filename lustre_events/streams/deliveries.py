@@ -1,9 +1,4 @@
-"""Deliveries on their way to the courier, and its answers, in Redis: two lists, whose entries are only bytes here.
-
-    key                     type   meaning; lifetime
-    le:courier:jobs         list   sealed deliveries that no courier has taken
-    le:courier:answers      list   answers that are not yet in the index; an entry begins with an id of its own
-    le:action:answers       list   the same of file workers, whose deliveries are jobs of RQ (jobs/queues.py)
+"""Deliveries on their way to the courier, and its answers, in Redis: lists whose entries are only bytes here.
 
 The dispatcher bounds what waits: a number of deliveries per endpoint, and no more while no courier takes any. What
 is lost here goes again when its lease ends.

@@ -1,41 +1,7 @@
 """What the reader, the dispatcher and the workers need of Redis, as interfaces with values.
 
 The modules beside this one are the real ones, `streams.memory` has the fakes for unit tests; tests/contract runs
-the same tests on both. Each role has its key prefix, so that ACLs can separate them: reader, dispatcher, worker,
-the operator who asks the dispatcher for something, and subscribers, who are only in Redis (`streams.groups`):
-
-    key                                   type    written by   meaning; lifetime
-    le:stream:mdts                        set     reader       MDTs that ever had a stream; for ever
-    le:stream:epochs:<mdt>                list    reader       epochs of this MDT, oldest first; until drained
-    le:stream:<mdt>:<epoch>               stream  reader       blocks, id <last index>-0; trimmed when committed and
-                                                               read by the groups within the limit
-    le:reader:lease:<mdt>                 string  reader       token of the reader at work; the lease time
-    le:reader:state:<mdt>                 hash    reader       mark, cleared_for, anchor, user, caught_up_*,
-                                                               counters; for ever
-    le:reader:mdts                        set     reader       MDTs that ever had a reader; for ever
-    le:reader:continuity:<mdt>            hash    reader,      losses: "<epoch>:<first>:<reason>" → "<last> <time
-                                                  dispatcher   in ns>"; `accepted` → time in ns; for ever
-    le:dispatcher:committed:<mdt>         hash    dispatcher   epoch → index committed to the index; until drained
-    le:dispatcher:dropped:<mdt>           string  dispatcher   "<epoch> <committed index>" of the newest epoch that
-                                                               was drained and forgotten; for ever
-    le:dispatcher:state                   hash    dispatcher   counters and heartbeat for `status`; for ever
-    le:dispatcher:lease                   string  dispatcher   token of the active one; the lease time
-    le:dispatcher:standby                 hash    dispatcher   those that wait for the lease; a minute
-    le:dispatcher:reply:<request>         stream  dispatcher   one entry, the answer to a request; five minutes
-    le:request:waiting                    stream  operator     requests to the dispatcher; until answered, taken
-                                                               back by who asked, or too old to be carried out
-    le:result:waiting                     list    worker       results not yet in the index; deleted when committed
-    le:document:waiting                   list    worker       results for indexers; until they move into the stream
-    le:document:portions                  stream  indexer      the same, with their pool; until written
-    le:document:moved                     hash    indexer      pool → how many entries that stream has of it
-    le:document:indexers                  hash    indexer      name → how it goes; until silent for a day
-    le:group:names                        set     dispatcher   the subscriber groups; until removed
-    le:group:asked                        list    subscriber   requests: join, accept a loss; until they are done
-    le:group:lost:<group>                 hash    dispatcher   "<mdt> <epoch>" → "<first> <last> <time in ns>":
-                                                               what it was cut off from; until accepted
-    le:history:state                      hash    history      how far the history is, for `status`; for ever
-    le:pool:*                                                  pools of workers: jobs/pools.py lists their keys
-    rq:*                                          RQ           queues, jobs, workers
+the same tests on both. The names and meanings of keys: keys.py.
 """
 
 from __future__ import annotations

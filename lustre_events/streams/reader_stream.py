@@ -1,6 +1,6 @@
 """An MDT's stream in Redis as its reader writes it: what interface.py promises, over redis-py.
 
-`interface` lists the keys. A block is one stream entry: id `<last index>-0`, fields `codec`, `first`, `count`
+keys.py lists the keys. A block is one stream entry: id `<last index>-0`, fields `codec`, `first`, `count`
 and `data`. Every change that must not happen twice or in part is a script (the .lua files beside this
 module), safe to send again when the answer was lost.
 """

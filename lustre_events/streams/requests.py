@@ -1,4 +1,4 @@
-"""Requests to the dispatcher in Redis, and its answers. `interface` lists the keys.
+"""Requests to the dispatcher in Redis, and its answers. keys.py lists the keys.
 
 A request is an entry of one stream with two fields, `request` and `seconds`: Redis's clock gave the entry its id,
 so the moment from which on it must not be carried out any more is known by that clock alone, whatever the nodes'

@@ -28,6 +28,7 @@ from lustre_events.dispatcher.run_settling import ReadIndex, pause_of
 from lustre_events.dispatcher.turn import Turn
 from lustre_events.domain.action_run import ENDS, OPEN, Hold, Run, key_of
 from lustre_events.domain.namespace import OrderKey
+from lustre_events.domain.retries import run_delay
 from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from lustre_events.inspect.status import Status, lines
@@ -732,7 +733,7 @@ def test_whatever_happens_counters_add_up_and_the_key_stays(life: list[tuple[str
 @given(st.integers(1, 40))
 def test_waits_grow_up_to_an_hour(attempts: int) -> None:
     """The wait before a try doubles from about 10 s up to about an hour, and differs from run to run."""
-    one = run_transitions.wait(Run(**{**{f: getattr(RUN, f) for f in RUN.__struct_fields__}, "attempts": attempts}))
+    one = run_delay(Run(**{**{f: getattr(RUN, f) for f in RUN.__struct_fields__}, "attempts": attempts}))
     assert 8 * SECOND_NS <= one <= 3_600 * 1.2 * SECOND_NS
     assert one >= 0.8 * SECOND_NS * min(10 * 2 ** (attempts - 1), 3_600)
 

@@ -138,6 +138,19 @@ def test_modules_that_the_code_speaks_of_are_there() -> None:
     assert not gone
 
 
+_PART = re.compile(r"<\w+>|{\w+}")
+
+
+def test_each_key_of_redis_is_described() -> None:
+    """The table at the head of keys.py has each key that the module names, and no other but those of pools."""
+    _, table, code = (REPOSITORY / "lustre_events" / "streams" / "keys.py").read_text().split('"""', 2)
+    described = {_PART.sub("*", key) for key in re.findall(r"^    (le:\S+)", table, re.MULTILINE)}
+    named = {_PART.sub("*", key) for key in re.findall(r'(?:= |return f)"(le:[^"]+)"', code)}
+
+    assert len(named) > 20
+    assert described == {*named, "le:pool:*"}
+
+
 _STEP = re.compile(r"\| \d+ \| `\w+/")
 _FILE = re.compile(r" `([\w/]+\.py)`: \w")
 

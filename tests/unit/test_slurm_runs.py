@@ -8,9 +8,9 @@ import pytest
 
 from lustre_events.actions.delivery import Delivery
 from lustre_events.actions.kinds.slurm import read
-from lustre_events.actions.run_transitions import RETRIED_NS
 from lustre_events.changelog.fid import FID
 from lustre_events.cli.runs import _chain
+from lustre_events.domain.retries import RUN_RETRIED_NS
 from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
 from tests.support.index.places import IndexPlace
@@ -131,7 +131,7 @@ def test_another_script_has_a_job_of_another_name_and_a_day_of_its_own(make: Mak
     rig = make()
     rig.tell(b.create(1))
     rig.reply(rig.take(), "again", error="sbatch did not end")
-    rig.pass_seconds(RETRIED_NS / SECOND_NS - 60)
+    rig.pass_seconds(RUN_RETRIED_NS / SECOND_NS - 60)
     script = rule().replace("reduce.sh", "other.sh")
     kept = {name: each for name, each in rig.endpoints.items() if name != "slurm:reduce.sh"}
     rig.dispatcher._actions.follow(rules_of(script), kept)
@@ -222,7 +222,7 @@ def test_failures_end_after_a_day(make: MakeRig) -> None:
     rig = make()
     rig.tell(b.create(1))
     rig.reply(rig.take(), "again", error="sbatch ended with 1")
-    rig.pass_seconds(RETRIED_NS // SECOND_NS + 1)
+    rig.pass_seconds(RUN_RETRIED_NS // SECOND_NS + 1)
     rig.settle()
     rig.reply(rig.take(), "again", error="sbatch ended with 1")
     assert rig.states() == {"dead": 1}
