@@ -2,7 +2,7 @@
 # make check  lint, types, layers, tests        make bench  measurements, written to bench.json; beside those in bench-release.json
 # make quick  for each save: lint, types, layers, unit and contract tests with fewer of hypothesis's examples
 # make quick-newer  unit and contract tests on Debian 13 (Python 3.13), as root
-# make field  deploy/README.md, carried out on a Debian 12 with systemd that the test boots, as root; then what may befall it
+# make field  deploy/README.md, carried out on a Debian 12 with systemd that the test boots, as root; then what may happen to it
 # make cgroups  tests of cgroups (version 2) on Debian's kernel in an emulator, as root
 # make explore  hypothesis's tests with other examples than CI's, and ten times as many (EXPLORE=100: more). What it
 #               finds is written down beside the test as an @example; CI draws the same examples each time.

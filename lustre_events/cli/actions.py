@@ -34,7 +34,7 @@ PORTION = 200
 
 @click.group("actions")
 def actions_command() -> None:
-    """Look at rules of actions and their endpoints; hold and release them."""
+    """Show, hold and release rules of actions and endpoints."""
 
 
 @actions_command.command("list")
@@ -42,7 +42,10 @@ def actions_command() -> None:
 @server_option
 @with_settings
 def list_command(*, settings: Settings, as_json: bool, server: str | None) -> None:
-    """List rules of actions and endpoints, what waits, and why something is held; of a server your own rules."""
+    """List rules of actions and endpoints, and what waits.
+
+    The list says why something is held. A server lists your own rules.
+    """
     with asked_of(settings, server) as ask:
         found = ask("actions", {})
     if as_json:
@@ -58,7 +61,10 @@ def list_command(*, settings: Settings, as_json: bool, server: str | None) -> No
 @click.argument("name")
 @with_settings
 def show(name: str, *, settings: Settings) -> None:
-    """Show a rule of an action, its endpoint, and its last runs; or an endpoint and the rules that name it."""
+    """Show a rule of an action, or an endpoint.
+
+    With a rule, its endpoint and its last runs; with an endpoint, the rules that name it.
+    """
     requests = wiring.requests(settings)
     found = requests.ask("actions", {})
     rules = [rule for rule in found["rules"] if name in {rule["rule"], rule["endpoint"]}]
@@ -107,7 +113,7 @@ def release(name: str, *, settings: Settings, endpoint: bool, server: str | None
 def try_command(
     rule: str, targets: tuple[str, ...], *, settings: Settings, index_url: str | None, dry_run: bool
 ) -> None:
-    """Let a rule act on files once more, whatever it has done for them before."""
+    """Let a rule act on files again, whatever it did before."""
     with open_search(index_of(settings, index_url)) as search:
         mount = Mount.at(settings.filesystem.mount)
         fids = [resolve(search, os.fsencode(target), None, mount) for target in targets]
@@ -124,7 +130,10 @@ def try_command(
 def backfill(
     rule: str, query: str, *, settings: Settings, index_url: str | None, dry_run: bool, limit: int | None
 ) -> None:
-    """Let a rule act on all files that QUERY finds; its conditions, its limits and its rates count as always."""
+    """Let a rule act on all files that QUERY finds.
+
+    The rule's conditions, limits and rates apply as always.
+    """
     with open_search(index_of(settings, index_url)) as search:
         asked = Mount.at(settings.filesystem.mount).query(query)
         found = pages(search, asked, limit=limit, portion=PORTION, excerpts=False)
@@ -141,7 +150,7 @@ def _act(settings: Settings, rule: str, portions: Iterable[Sequence[FID]], *, dr
         else:
             count += int(requests.ask("backfill", asked)["runs"])
     if not dry_run:
-        click.echo(f"{count} run{'s' * (count != 1)} begun; see: lustre-events runs list --rule {rule!r}")
+        click.echo(f"{count} run{'s' * (count != 1)} started; see: lustre-events runs list --rule {rule!r}")
 
 
 def rehearsal_lines(found: dict[str, Any]) -> Iterator[str]:

@@ -34,7 +34,10 @@ def changelog_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @with_settings
 def users(mdts: tuple[str, ...], *, as_json: bool, settings: Settings) -> None:
-    """Show who is registered, how far each has cleared, and for how long it was idle."""
+    """Show the registered users, and how far each has cleared.
+
+    It also shows for how long each was idle, and its mask.
+    """
     lctl = Lctl(settings.filesystem.lctl)
     found = [lctl.users(mdt) for mdt in mdts or _mdts(lctl, settings)]
     if as_json:
@@ -55,9 +58,10 @@ def users(mdts: tuple[str, ...], *, as_json: bool, settings: Settings) -> None:
 @click.option("--mask", default="", help="Record only these types for it, e.g. CREAT,UNLNK. Default: the server's.")
 @with_settings
 def register(mdts: tuple[str, ...], *, name: str, mask: str, settings: Settings) -> None:
-    """Register a user on each MDT, print its ids, and keep them for the readers of this node.
+    """Register a changelog user on each MDT, and print its ids.
 
-    Ids differ from MDT to MDT, the name does not: [reader] user = "lustre-events" finds them.
+    The ids are also stored on this node, for its readers. Ids differ from MDT to MDT, the name does not:
+    [reader] user = "lustre-events" finds them.
     """
     lctl = Lctl(settings.filesystem.lctl)
     registered = {}
@@ -100,9 +104,10 @@ def deregister(user: str, *, mdts: tuple[str, ...], settings: Settings) -> None:
 @mdt_option
 @with_settings
 def mask_command(mask: str | None, *, mdts: tuple[str, ...], settings: Settings) -> None:
-    """Show which types the servers record; with MASK set it, e.g. CREAT,CLOSE or +OPEN.
+    """Show which types of records the servers write, or set them.
 
-    What is set holds until the MDT restarts; `lctl set_param -P` on the MGS makes it last.
+    MASK sets them, e.g. CREAT,CLOSE or +OPEN. This holds until the MDT restarts; `lctl set_param -P` on the MGS
+    makes it last.
     """
     lctl = Lctl(settings.filesystem.lctl)
     for mdt in mdts or _mdts(lctl, settings):
@@ -155,7 +160,7 @@ def _say_what_to_write(registered: dict[str, str], name: str) -> None:
     entries = ", ".join(f'"{mdt}:{user}"' for mdt, user in registered.items())
     by_name = f'[reader] user = "{name}", or ' if name else ""
     click.echo(
-        f"Write {by_name}where neither lctl nor this node's state folder is at hand: [reader] users = [{entries}]",
+        f"Write {by_name}where neither lctl nor this node's state folder can be used: [reader] users = [{entries}]",
         err=True,
     )
 

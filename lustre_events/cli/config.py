@@ -17,7 +17,7 @@ def config_command() -> None:
 
 @config_command.command("example")
 def print_example() -> None:
-    """Print a settings file with every setting, its default and what it means."""
+    """Print every setting, with its default and what it means."""
     click.echo(example(), nl=False)
 
 

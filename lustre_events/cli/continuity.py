@@ -24,7 +24,10 @@ WAIT_SECONDS = 600.0
 
 @click.group("continuity")
 def continuity_command() -> None:
-    """Show or accept losses: records that the MDT, or Redis, no longer had."""
+    """Show, recover or accept lost records.
+
+    Records are lost if the MDT or Redis discards them before they are in the index.
+    """
 
 
 @continuity_command.command("show")
@@ -32,7 +35,10 @@ def continuity_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, by MDT.")
 @with_settings
 def show_continuity(mdts: tuple[str, ...], *, as_json: bool, settings: Settings) -> None:
-    """Show what was lost, from where to where and when; also what was accepted."""
+    """Show which records were lost, and when.
+
+    Losses that were accepted are listed, too.
+    """
     found = status.of_continuity(wiring.streams(settings), mdts)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found)))
@@ -69,7 +75,9 @@ def reconcile(
     index_url: str | None,
     settings: Settings,
 ) -> None:
-    """Recover lost records: scan the file system, verify a sample, then accept the losses.
+    """Recover lost records by a scan of the file system.
+
+    It then verifies a sample, and accepts the losses.
 
     Rules of actions do not fire for what is found: their runs are held, and this says how many.
 
@@ -116,7 +124,7 @@ def _held(rules: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 @click.argument("mdts", nargs=-1, required=True, metavar="MDT ...")
 @with_settings
 def accept_continuity(mdts: tuple[str, ...], *, settings: Settings) -> None:
-    """Accept the losses of each MDT so far: they are known and dealt with."""
+    """Accept the losses of each MDT so far, without a scan."""
     streams = wiring.streams(settings)
     for mdt in wiring.known_mdts(streams, mdts):
         click.echo(f"{mdt}: losses accepted: {streams.accept(mdt)}")

@@ -14,7 +14,10 @@ from lustre_events.node.systemd import Notifier
 @click.command("courier")
 @with_settings
 def courier_command(*, settings: Settings) -> None:
-    """Send what actions say until stopped. It needs neither the file system nor the index."""
+    """Send the messages of actions until stopped.
+
+    It needs neither the file system nor the index.
+    """
     notifier = Notifier()
     process_metrics.serve(settings.metrics.listen, "courier")
     courier = wiring.courier(settings, notifier.beat)

@@ -21,7 +21,10 @@ THREADS = 4
 @click.option("--listen", metavar="ADDRESS:PORT", default=LISTEN, show_default=True)
 @with_settings
 def dashboard_command(*, listen: str, settings: Settings) -> None:
-    """Serve rq-dashboard, which only looks, to the admins of the console until stopped."""
+    """Serve rq-dashboard, read only, until stopped.
+
+    Only the admins of the console may look.
+    """
     try:
         from lustre_events.web import dashboard  # noqa: PLC0415 - optional
         from lustre_events.web.serving import HEALTH, server_of, shown  # noqa: PLC0415

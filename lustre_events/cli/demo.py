@@ -19,5 +19,8 @@ images_option = click.option(
 @click.option("--keep", is_flag=True, help="Keep it running afterwards, to drop files in.")
 @click.option("--full", is_flag=True, help="Also show a file of each family of extractors whose image is there.")
 def demo_command(*, images: Path, keep: bool, full: bool) -> None:
-    """Run the main job on this machine: write files, wait, search, change them, search again."""
+    """Show on this machine what the service does.
+
+    It writes files, waits until they are indexed, searches, changes them, and searches again.
+    """
     demo.run(images, click.echo, keep=keep, full=full)

@@ -18,7 +18,10 @@ from lustre_events.node.systemd import Notifier
 @with_settings
 @with_index
 def dispatcher_command(*, settings: Settings, index_url: str | None) -> None:
-    """Keep the index and hand out jobs until stopped. One is active; a second one waits until it ends."""
+    """Keep the index and hand out jobs until stopped.
+
+    One dispatcher is active; a second one waits until the first one ends.
+    """
     notifier, stopped = Notifier(), threading.Event()
     running: list[Dispatcher] = []
 

@@ -34,9 +34,10 @@ _SIGNS = {OK: ("ok", "green"), INFO: ("info", "blue"), WARNING: ("warning", "yel
               type=click.Path(path_type=Path), help="Settings (TOML), with ROLE.env beside it.")  # fmt: skip
 @with_index
 def doctor_command(*, roles: tuple[str, ...], as_json: bool, path: Path | None, index_url: str | None) -> None:
-    """Look at everything that the service needs. The exit code is 1 if something cannot work as it is.
+    """Check everything that the service needs on this node.
 
-    By hand it reads what the units read: the settings, and the login of each role from ROLE.env beside them.
+    It prints how to fix what is wrong. The exit code is 1 if something cannot work as it is. It reads what the
+    units read: the settings, and the login of each role from ROLE.env beside them.
     """
     here = tuple(role for role in installed(Path("/")) if role in EXAMINED)
     sys.exit(report(path, roles or here or EXAMINED, index_url, as_json=as_json))

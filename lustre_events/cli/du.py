@@ -26,7 +26,10 @@ def du_command(
     by: str,
     style: str | None,
 ) -> None:
-    """Sum files and bytes of PATH and all below it; a file with several names counts once."""
+    """Sum up files and bytes of PATH and all below it.
+
+    A file with several names counts once.
+    """
     with source.opened() as index:
         found = index.du(source.typed(index, path.encode("utf-8", "surrogateescape")), by, visible_to=viewer)
         print_facets({by: found}, style)

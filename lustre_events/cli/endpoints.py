@@ -28,9 +28,10 @@ def endpoints_command() -> None:
 @click.argument("names", nargs=-1)
 @with_settings
 def check(names: tuple[str, ...], *, settings: Settings) -> None:
-    """Connect to endpoints from this node, and send nothing. Run it where the courier runs, as its account.
+    """Connect to endpoints from this node, and send nothing.
 
-    Those of the kind `transfer` are for workers for actions: run it on their nodes, too, as root.
+    Run it where the courier runs, with the courier's account. Endpoints of the kind `transfer` are used by workers
+    for actions: run it as root on their nodes, too.
     """
     endpoints = {name: _named(settings, name) for name in names} or wiring.endpoints(settings)
     if not endpoints:
@@ -50,7 +51,10 @@ def check(names: tuple[str, ...], *, settings: Settings) -> None:
 @click.argument("name")
 @with_settings
 def approve(name: str, *, settings: Settings) -> None:
-    """Let the program of an endpoint for transfers, as it is now on this node, run as the owner of each file."""
+    """Approve the program of an endpoint for transfers.
+
+    It may then run as the owner of each file on this node. If it changes, approve it again.
+    """
     endpoint = _named(settings, name)
     if endpoint.kind != transfers.KIND:
         raise ConfigError(f"{name!r} is an endpoint for {endpoint.kind}; only those for transfers run a program")

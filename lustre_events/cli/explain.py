@@ -21,6 +21,7 @@ from lustre_events.index import Search
 from lustre_events.index.mount import Mount
 from lustre_events.index.remote.client import RemoteSearch
 from lustre_events.index.search.asking import Asking
+from lustre_events.index.search.hits import printable
 from lustre_events.index.visibility import user_name
 from lustre_events.inspect import explain, history
 from lustre_events.inspect.explain import Circumstances, Sentence
@@ -36,10 +37,10 @@ DEEDS = 5
 @with_search
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per sentence.")
 def explain_command(target: str, *, source: SearchSource, as_json: bool) -> None:
-    """Say what happened to a file, from record to document, and what it waits for.
+    """Say what happened to a file, and what it waits for.
 
-    A server tells what it knows of a file that you may see; what rules, queues and workers do with it is told on a
-    node of the service only.
+    It begins with the record and ends with the document. A server says what it knows of a file that you may see;
+    rules, queues and workers are shown on a node of the service only.
     """
     with source.opened() as index:
         found = _from_outside if isinstance(index, RemoteSearch) else _from_inside
@@ -73,7 +74,7 @@ def _from_outside(index: RemoteSearch, target: bytes, source: SearchSource) -> I
 def _from_inside(index: Search, target: bytes, source: SearchSource) -> Iterator[Sentence]:
     settings, named = source.settings, _named(index, target, source)
     deeds = history.last_deeds(Path(settings.history.folder), index, named, None, DEEDS)
-    done = [Sentence(f"history: {formatting.line(deed, _shown, user_name)}") for deed in deeds]
+    done = [Sentence(f"history: {formatting.line(deed, printable, user_name)}") for deed in deeds]
     try:
         view = index.show(resolve(index, named, None, Mount(b"")))
     except ConfigError:
@@ -86,11 +87,6 @@ def _from_inside(index: Search, target: bytes, source: SearchSource) -> Iterator
         here = [glob for glob in index.left_out() if glob not in known.rules.left_out]
         known = replace(known, rules=known.rules.leaving_out(here, written=False))
     yield from explain.sentences(view, known)
-
-
-def _shown(name: bytes) -> str:
-    """Return a path as text; `Sentence.line` makes it safe for a terminal."""
-    return name.decode("utf-8", "surrogateescape")
 
 
 def _circumstances(settings: Settings, jobs: Collection[str]) -> Circumstances:

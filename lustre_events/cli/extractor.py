@@ -34,7 +34,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON 
 
 @click.group("extractor")
 def extractor_command() -> None:
-    """Make, check, try and list extractors."""
+    """Make, check, try, install and list extractors."""
 
 
 @extractor_command.command("init")
@@ -47,7 +47,10 @@ def extractor_command() -> None:
     help="Many files per run, or one.",
 )
 def init(folder: Path, *, contract: str) -> None:
-    """Make a folder with an extractor that works at once, to be changed. NAME may be a path."""
+    """Make a folder with a working extractor to start from.
+
+    NAME may be a path.
+    """
     for path in template.write(folder, contract):
         click.echo(path)
 
@@ -56,7 +59,10 @@ def init(folder: Path, *, contract: str) -> None:
 @click.argument("target", metavar="FOLDER|NAME")
 @config_option
 def validate(target: str, *, config_path: str | None) -> None:
-    """Check an extractor: manifest, program, image, and what it makes of its samples."""
+    """Check an extractor, and run it on its samples.
+
+    It checks manifest, program, image, and the document of each sample.
+    """
     _workers(config_path, "validate", target)
 
 
@@ -66,7 +72,10 @@ def validate(target: str, *, config_path: str | None) -> None:
 @as_json_option
 @config_option
 def try_(target: str, files: tuple[str, ...], *, as_json: bool, config_path: str | None) -> None:
-    """Run an extractor on files as a worker would, and print each document or why there is none."""
+    """Run an extractor on files as a worker would.
+
+    It prints each document, or why there is none.
+    """
     _workers(config_path, "try", *(["--json"] if as_json else []), target, "--", *files)
 
 
@@ -74,7 +83,10 @@ def try_(target: str, files: tuple[str, ...], *, as_json: bool, config_path: str
 @click.argument("target", metavar="FOLDER|NAME")
 @with_settings
 def build(target: str, *, settings: Settings) -> None:
-    """Build an extractor's image from the definition file NAME.def in its folder into [worker] images."""
+    """Build an extractor's image from NAME.def in its folder.
+
+    The image goes into [worker] images.
+    """
     found = _installed_or_folder(settings, target)
     name = found.image or settings.worker.default_image
     image = Path(settings.worker.images) / (name if name.endswith(".sif") else f"{name}.sif")
@@ -92,9 +104,10 @@ def build(target: str, *, settings: Settings) -> None:
 @click.option("--no-validate", is_flag=True, help="Do not run it on its samples first.")
 @config_option
 def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: str | None) -> None:
-    """Validate an extractor or action and put it where dispatcher and workers find it.
+    """Validate and install an extractor or action.
 
-    That is the first folder of [worker] extractors, or of [actions] folders.
+    It goes into the first folder of [worker] extractors, or of [actions] folders, where dispatcher and workers
+    find it.
     """
     settings = places.settings(Path(config_path) if config_path else None)
     is_action = manifest.load(folder.absolute()).contract == manifest.ACTION
@@ -115,7 +128,10 @@ def add(folder: Path, *, link: bool, own: bool, no_validate: bool, config_path: 
 @click.argument("target", metavar="NAME")
 @config_option
 def approve(target: str, *, kind: str | None, config_path: str | None) -> None:
-    """Let an extractor or action, as it is now, run as the owner of each file ([worker] run_as_owner)."""
+    """Approve an extractor or action to run as file owners.
+
+    With [worker] run_as_owner it then runs as the owner of each file. If it changes, approve it again.
+    """
     _workers(config_path, "approve", *(["--kind", kind] if kind else []), target)
 
 
@@ -123,7 +139,7 @@ def approve(target: str, *, kind: str | None, config_path: str | None) -> None:
 @with_settings
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def list_(*, settings: Settings, as_json: bool) -> None:
-    """List the installed extractors, and which of them wait."""
+    """List the installed extractors, and which are suspended."""
     states = _states(settings)
     for name, each in sorted(wiring.catalog(settings).extractors().items()):
         state = states.get(name, {})
@@ -140,7 +156,7 @@ def list_(*, settings: Settings, as_json: bool) -> None:
 @click.option("--reason", default="", help="The reason, which `status` shows.")
 @with_settings
 def suspend(name: str, *, reason: str, settings: Settings) -> None:
-    """Let the work of NAME wait until `resume`; nothing is lost."""
+    """Suspend NAME: its work waits until `resume`."""
     _change(settings, "suspend", name, reason=reason)
 
 
@@ -148,7 +164,7 @@ def suspend(name: str, *, reason: str, settings: Settings) -> None:
 @click.argument("name")
 @with_settings
 def resume(name: str, *, settings: Settings) -> None:
-    """Give out the work of NAME again, also after the breaker has suspended it."""
+    """Resume NAME after `suspend`, or after it was suspended."""
     _change(settings, "resume", name)
 
 
@@ -156,7 +172,10 @@ def resume(name: str, *, settings: Settings) -> None:
 @click.argument("name")
 @with_settings
 def disable(name: str, *, settings: Settings) -> None:
-    """Stop scheduling NAME: changes from now on make no work for it; see `reprocess`."""
+    """Stop scheduling NAME: changes make no work for it.
+
+    What changed meanwhile is caught up by `reprocess`, after `enable`.
+    """
     _change(settings, "disable", name)
 
 
@@ -164,7 +183,10 @@ def disable(name: str, *, settings: Settings) -> None:
 @click.argument("name")
 @with_settings
 def enable(name: str, *, settings: Settings) -> None:
-    """Schedule NAME again after `disable`; `reprocess` catches up on what changed meanwhile."""
+    """Schedule NAME again after `disable`.
+
+    `reprocess` catches up on what changed meanwhile.
+    """
     _change(settings, "enable", name)
 
 
@@ -177,7 +199,10 @@ def enable(name: str, *, settings: Settings) -> None:
 @with_index
 @with_settings
 def reprocess_command(name: str, *, query: str, detach: bool, index_url: str | None, settings: Settings) -> None:
-    """Extract again what matches QUERY and concerns NAME, behind all fresh work; for after a new version."""
+    """Have files extracted again, e.g. by a new version.
+
+    Those that QUERY finds and a rule gives to NAME; new and changed files go first.
+    """
     if detach:
         _detach()
         return

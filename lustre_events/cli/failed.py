@@ -73,7 +73,7 @@ def list_(*, choice: Choice, limit: int, as_json: bool, source: SearchSource) ->
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file.")
 @with_search
 def show(fids: tuple[str, ...], *, as_json: bool, source: SearchSource) -> None:
-    """Show all that is known of failed files, with the last lines of stderr."""
+    """Show failed files, with the last lines of stderr."""
     with source.opened() as search:
         for view in search.show_many([FID.parse(text) for text in fids]):
             if not view.failures:

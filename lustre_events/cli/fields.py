@@ -27,9 +27,10 @@ NOTHING_FOUND = 1
 def fields_command(
     prefix: str, *, source: SearchSource, viewer: Viewer | None, limit: int, style: str | None
 ) -> None:  # fmt: skip
-    """List the fields and keys that a query can have, or those of which a step begins with PREFIX.
+    """List the fields and keys that a query can have.
 
-    Each with its type, unit, extractors and examples. Counts are of a bounded look: at least this many files.
+    With PREFIX, those with a part that begins with it. Each has its type, unit, extractors and examples. `2+ files`
+    means at least 2: the command counts for a short time only.
     """
     with source.opened() as index:
         found = index.fields(prefix, limit=limit, visible_to=viewer)

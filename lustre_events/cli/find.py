@@ -37,7 +37,9 @@ def find_command(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Find files as `find` and `lfs find` do, without walking: find /proj -name '*.h5' -size +1G -mtime -7.
+    """Find files as `find` and `lfs find` do, from the index.
+
+    For example: find /proj -name '*.h5' -size +1G -mtime -7. It does not walk the tree.
 
     Tests: -name, -iname, -type, -size, -user, -uid, -group, -gid, -links, -fid, -mtime, -atime, -ctime, -mmin,
     -amin, -cmin, -newermt, -newerat, -newerct, -empty, -projid, -pool, -mdt-index, -stripe-count,

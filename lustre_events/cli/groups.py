@@ -15,7 +15,10 @@ from lustre_events.node import wiring
 
 @click.group("groups")
 def groups_command() -> None:
-    """Show or remove subscriber groups: other programs that read the streams."""
+    """Show or remove subscriber groups.
+
+    A group is another program that reads the records.
+    """
 
 
 @groups_command.command("list")
@@ -35,6 +38,9 @@ def list_groups(*, as_json: bool, settings: Settings) -> None:
 @click.argument("group")
 @with_settings
 def remove_group(group: str, *, settings: Settings) -> None:
-    """Remove GROUP: nothing is kept for it any more, and its programs are told."""
+    """Remove GROUP: no records are kept for it any more.
+
+    Its programs get an error.
+    """
     wiring.groups(settings).remove(group)
     click.echo(f"{group}: removed")

@@ -41,11 +41,12 @@ _EVERYTHING = 1 << 62
 def history_command(
     target: str, *, as_of: str, viewer: Viewer | None, source: SearchSource, as_json: bool, **narrowed: str
 ) -> None:
-    """Say who did what to a file, or in a directory and all below it (DIRECTORY/**), and when.
+    """Say who did what to a file, and when.
 
-    Each line has the time (UTC), what happened, the path at that time, and the user, job and client as far as the
-    records say. A path may be one that is gone; renames are followed both ways. A line says where records are
-    missing in between, and standard error where the history does not reach.
+    DIRECTORY/** means a directory and all below it. Each line has the time (UTC), what
+    happened, the path at that time, and the user, job and client as far as the records have them. The path may be
+    one that is gone; renames are followed in both directions. A line says where records are missing; standard
+    error says how far back the history reaches.
     """
     with source.opened() as index:
         path = target.encode("utf-8", "surrogateescape")

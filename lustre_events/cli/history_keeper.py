@@ -14,7 +14,10 @@ from lustre_events.node.systemd import Notifier
 @click.command("history-keeper")
 @with_settings
 def history_keeper_command(*, settings: Settings) -> None:
-    """Write what `lustre-events history` reads, until stopped: every record of all MDTs, for [history] days."""
+    """Write the history until stopped.
+
+    It keeps every record of all MDTs for [history] days; `lustre-events history` reads it.
+    """
     keeper = wiring.history_keeper(settings, Notifier().beat)
     process_metrics.serve(settings.metrics.listen, "history")
     stop_on_signals(keeper.stop)

@@ -22,7 +22,10 @@ from lustre_events.node.systemd import Notifier
     help="Tells the indexers of one node apart; keep it when one is started again.",
 )
 def indexer_command(*, settings: Settings, index_url: str | None, instance: str) -> None:
-    """Write documents into an index in PostgreSQL, beside the dispatcher, until stopped."""
+    """Write documents beside the dispatcher until stopped.
+
+    This needs an index in PostgreSQL.
+    """
     indexer = wiring.indexer(settings, index_of(settings, index_url), instance, Notifier().beat)
     process_metrics.serve(settings.metrics.listen, "indexer", instance)
     stop_on_signals(indexer.stop)

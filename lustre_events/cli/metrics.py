@@ -22,7 +22,7 @@ from lustre_events.node.systemd import Notifier, answers_http
 @with_index
 @click.option("--listen", metavar="ADDRESS:PORT", help="Serve http://ADDRESS:PORT/metrics until stopped.")
 def metrics_command(*, settings: Settings, index_url: str | None, listen: str | None) -> None:
-    """Print the metrics of all processes once, or serve them to Prometheus."""
+    """Print metrics once, or serve them to Prometheus."""
     registry = CollectorRegistry()
     look = partial(status_report.status, settings, index_of(settings, index_url), counting=status_report.Counting())
     registry.register(ServiceCollector(look))

@@ -19,7 +19,9 @@ _ROOT = click.option(
 
 @click.group("pool")
 def pool_command() -> None:
-    """Look after pools of workers, as root on the node of the site's Redis.
+    """Make, list and remove pools of workers.
+
+    Run these commands as root on the node of the site's Redis.
 
     A pool is for workers that the site trusts less than its own: whoever steals its login can lie about the files
     of its own jobs, and reads, forges or destroys nothing of others.
@@ -33,7 +35,10 @@ def pool_command() -> None:
               help="A Redis of the pool's own, e.g. rediss://node7:6379/0, for its load alone.")  # fmt: skip
 @_ROOT
 def add(name: str, user: str, own_redis: str, root: Path) -> None:
-    """Make a pool: its login, its key, and the files for its nodes. What is there stays."""
+    """Make a pool: its login, its key, files for its nodes.
+
+    What is there already stays.
+    """
     etc = _etc(root)
     told = list(steps.forward(pool_files.adding(etc, name, own_redis, user, root)))
     told += _users(etc, root)
@@ -51,7 +56,7 @@ def add(name: str, user: str, own_redis: str, root: Path) -> None:
 @pool_command.command("list")
 @_ROOT
 def list_(root: Path) -> None:
-    """Say which pools there are, with their queue and where their Redis is."""
+    """List pools, their queues, and where their Redis is."""
     etc = _etc(root)
     for name in pool_files.there(etc):
         own = (etc / pool_files.FOLDER / f"{name}.redis").is_file()
@@ -64,7 +69,10 @@ def list_(root: Path) -> None:
 @click.argument("name")
 @_ROOT
 def remove(name: str, root: Path) -> None:
-    """Remove a pool: its login ends at once, and what its jobs had is given out again when rules name another."""
+    """Remove a pool: its login ends at once.
+
+    The files of its jobs are given out again when rules name another queue.
+    """
     etc = _etc(root)
     if not pool_files.remove(etc, name):
         raise ConfigError(f"there is no pool {name!r}; see: lustre-events pool list")

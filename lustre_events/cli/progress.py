@@ -84,6 +84,7 @@ def settled(
         if not outcome.differences or time.monotonic() >= deadline:
             return outcome
         click.echo(
-            f"{len(outcome.differences)} differences are left, perhaps for workers; comparing again", err=True
+            f"{len(outcome.differences)} differences are left, since workers may not be done; comparing again",
+            err=True,
         )
         time.sleep(min(again_seconds, max(0.0, deadline - time.monotonic())))

@@ -20,7 +20,7 @@ from lustre_events.reader import Reader
 @with_settings
 @click.pass_context
 def reader_command(ctx: click.Context, *, mdt: str | None, every: bool, settings: Settings) -> None:
-    """Read one MDT's changelog, or all of this node's, into Redis until stopped."""
+    """Read the changelogs of MDTs into Redis until stopped."""
     if (mdt is None) is not every:
         raise ConfigError("name one MDT with --mdt lustre-MDT0000, or read those of this node with --all")
     if mdt is None:

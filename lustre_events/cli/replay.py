@@ -25,7 +25,9 @@ from lustre_events.repair import replay
 def replay_command(
     folder: Path | None, files: tuple[str, ...], *, sequential: bool, settings: Settings, index_url: str | None
 ) -> None:
-    """Put recorded changelogs through reader, stream, dispatcher and index.
+    """Index recorded changelogs, as if they came from an MDT.
+
+    They pass through reader, stream, dispatcher and index.
 
     FOLDER holds <MDT>.raw files, gzipped or not.
     """

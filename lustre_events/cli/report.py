@@ -50,10 +50,11 @@ def report_command(
     most: int,
     as_json: bool,
 ) -> None:
-    """Sum up what is below PATH: users, groups, types, extensions, sizes, ages, directories, the largest files.
+    """Sum up what is below PATH.
 
-    With --activity: from the history, who changed most, where, and how much per hour. That reads everything of that
-    time, at some 200,000 records a second. Standard error says what the history lacks.
+    It counts users, groups, types, extensions, sizes, ages and directories, and lists the largest files. With
+    --activity it says from the history who changed most, where, and how much per hour. That reads all records of
+    that time, some 200,000 a second; standard error says what the history lacks.
     """
     if of_activity:
         if source.server or viewer is not None or query or path != "/":

@@ -129,7 +129,10 @@ def explain_command(
     event: str,
     as_json: bool,
 ) -> None:
-    """Say which rules an object meets by what the index knows of it: its names and facts."""
+    """Say which rules an object in the index meets.
+
+    It uses the names and facts that the index has.
+    """
     rules = wiring.load_rules(_named(settings, rules_path)[0])
     with open_search(index_of(settings, index_url)) as search:
         for view in search.show_many([FID.parse(text) for text in fids]):
@@ -236,7 +239,7 @@ def _text(file: File, verdicts: list[Verdict]) -> str:
 
 def _line(condition: Condition, met: bool, why: str) -> str:
     said = printable(why.encode("utf-8", "surrogateescape"))
-    return f"{'yes' if met else 'NO '} {condition.key} {', '.join(condition.written)}: {said}"
+    return f"{'yes' if met else 'NO '} {condition.text}: {said}"
 
 
 def _json(file: File, verdicts: list[Verdict], actions: list[ActionVerdict]) -> str:

@@ -15,7 +15,11 @@ from lustre_events.node import wiring
 @with_index
 @click.pass_context
 def run_command(ctx: click.Context, *, settings: Settings, index_url: str | None) -> None:
-    """Run readers, dispatcher and a worker on this node, with a private Redis where none is named."""
+    """Run all parts on this node until stopped.
+
+    These are readers, dispatcher, workers and, if there are endpoints, a courier; also a private Redis if the
+    settings name none.
+    """
     with wiring.node(settings, index_of(settings, index_url), ctx.obj["config_path"]) as supervisor:
         stop_on_signals(supervisor.stop)
         supervisor.run()

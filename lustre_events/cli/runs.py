@@ -37,7 +37,7 @@ def runs_of(settings: Settings, server: str | None, *, ask_server: bool = True) 
 
 @click.group("runs")
 def runs_command() -> None:
-    """Look at the runs of actions, have them tried again, drop or cancel them."""
+    """Show, retry, release, drop and cancel runs of actions."""
 
 
 @runs_command.command("list")
@@ -70,7 +70,10 @@ def list_command(
 @click.option("--json", "as_json", is_flag=True, help="All that is known of these runs, as JSON.")
 @with_settings
 def show(key: str, *, settings: Settings, as_json: bool) -> None:
-    """Say what caused runs whose key begins with KEY, how they went, and what followed for the same file."""
+    """Show the runs whose key begins with KEY.
+
+    It says what caused each, how it went, and what followed for the same file.
+    """
     requests = wiring.requests(settings)
     found = requests.ask("runs", {"key": _key(key)})["runs"]
     if not found:
@@ -174,7 +177,7 @@ def _changing(name: str, action: str, doc: str, done: str) -> None:
     runs_command.command(name)(server_option(command) if action in PATHS else command)
 
 
-_changing("retry", "retry_runs", "Try dead and held runs again, with all their tries.", "will be tried again")
+_changing("retry", "retry_runs", "Try dead and held runs again, with all their attempts.", "will be tried again")
 _changing("release", "release_runs", "Let held runs go on.", "released")
 _changing("drop", "drop_runs", "Drop dead and held runs for good.", "dropped")
 _changing("cancel", "cancel_runs", "Cancel runs that have not been sent.", "cancelled")

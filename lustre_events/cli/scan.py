@@ -18,15 +18,15 @@ from lustre_events.repair import scan as scans
 @with_settings
 @click.pass_context
 def scan_command(ctx: click.Context, path: str, *, detach: bool, settings: Settings) -> None:
-    """Take what is below PATH into the index, as it is now.
+    """Index what is below PATH, as it is now.
 
-    For a tree that was there before the changelog was read. It can be done at any time and again: what happens
-    meanwhile wins. Workers list the directories; if it is interrupted they go on, or where they were.
+    This is for a tree that was there before the changelog was read. You may run it at any time, and again: changes
+    that happen meanwhile win. The workers list the directories, and go on if this command is interrupted.
     """
     requests = wiring.requests(settings)
     scan = scans.begin(requests, settings, ctx.obj["config_path"], path)
     if detach:
-        click.echo(f"scan {scan} of {path} has begun")
+        click.echo(f"scan {scan} of {path} has started; lustre-events status shows how far it is")
         return
     ended = watched(settings, scan)
     click.echo(f"{path}: {ended.files} files in {ended.directories} directories")

@@ -80,13 +80,15 @@ def search_command(
     excerpts: bool | None,
     style: str | None,
 ) -> None:
-    """Find files by what is in them, e.g. 'columns:temperature AND size:>1k'.
+    """Find files by what is in them.
+
+    For example: lustre-events search 'columns:temperature AND size:>1k'.
 
     The exit code is 0 if something was found, 1 if nothing was (stderr says why), and 2 or more if the query or
     something else is wrong.
     """
     if columns and export is None:
-        raise ConfigError("--columns are of --format parquet; write both")
+        raise ConfigError("--columns needs --format parquet")
     with source.opened() as index, print_hints_of_mistake(index, query, viewer):
         mount = source.mount(index)
         query = mount.query(query)
@@ -175,7 +177,7 @@ def _print_hits(hits: _Hits, style: str | None, mount: Mount) -> None:
     if hits.note is not None:
         click.echo(hits.note, err=True)
     if hits.cursor is not None:
-        click.echo(f"there are more; go on with: --cursor {hits.cursor}", err=True)
+        click.echo(f"there are more; continue with: --cursor {hits.cursor}", err=True)
 
 
 _BYTES = ("utf-8", "surrogateescape")

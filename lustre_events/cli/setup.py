@@ -50,7 +50,9 @@ def setup_command(
     roles: tuple[str, ...], redis: str, changed: dict[str, dict[str, Any]], workers: int, root: Path,
     *, enable: bool, dry: bool, remove: bool, purge: bool,
 ) -> None:  # fmt: skip
-    """Set this node up for ROLES (redis, reader, dispatcher, worker, web, history, courier, dashboard), as root.
+    """Set up this node for ROLES, as root.
+
+    ROLES are redis, reader, dispatcher, indexer, worker, web, history, courier and dashboard.
 
     Makes logins and certificates, accounts and folders, settings and units, then looks with `doctor`. What is there
     stays; run it again after an upgrade.

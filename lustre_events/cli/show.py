@@ -23,7 +23,10 @@ SHOW_AT_ONCE = 500
 @with_viewer
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per target.")
 def show_command(targets: tuple[str, ...], *, source: SearchSource, viewer: Viewer | None, as_json: bool) -> None:
-    """Show what the index knows of objects: names, facts, documents, failures. `-` reads a list from stdin."""
+    """Show what the index knows of files and directories.
+
+    These are names, facts, documents and failures. `-` reads a list of FIDs or paths from stdin.
+    """
     with source.opened() as search:
         words, mount = _targets(targets), source.mount(search)
         while chunk := list(islice(words, SHOW_AT_ONCE)):

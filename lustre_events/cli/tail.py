@@ -28,8 +28,8 @@ def tail_command(
 ) -> None:
     """Print records out of the streams in Redis.
 
-    Looking holds nothing back: with a dispatcher at work only records that it has not committed are there, and a
-    record can be gone before it is shown. A program that must see every record subscribes: lustre_events.subscribe.
+    Redis keeps only records that the dispatcher has not committed yet, and this command holds none of them back: a
+    record can be gone before it is shown. A program that must see all of them uses lustre_events.subscribe.
     """
     view = View(frozenset(mdts), types_of(types), None if from_start else newest)
     streams = wiring.streams(settings)
@@ -43,4 +43,7 @@ def tail_command(
 
 
 def _say_missed(mdt: str, first: int, last: int) -> None:
-    click.echo(f"{mdt}: {first} to {last} not seen: a gap in the index, or trimmed before they were read", err=True)
+    click.echo(
+        f"{mdt}: {first} to {last} not seen: their numbers have a gap, or Redis dropped them before",
+        err=True,
+    )

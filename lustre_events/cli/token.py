@@ -29,7 +29,10 @@ SCOPES = ("read", "act")
 
 @click.group("token")
 def token_command() -> None:
-    """Make, list and revoke personal tokens: with one, programs ask a server as you."""
+    """Make, list and revoke personal tokens.
+
+    With a token, commands and programs ask a server as you.
+    """
 
 
 _server = click.option("--server", metavar="URL", help="The server, https://HOST. Default: [client] server.")

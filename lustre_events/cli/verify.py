@@ -28,9 +28,10 @@ sample_option = click.option(
 def verify_command(
     ctx: click.Context, path: str, *, sample: float, repair: bool, index_url: str | None, settings: Settings
 ) -> None:
-    """Compare index and file system below PATH, and print each difference; exit code 1 if there is any.
+    """Compare index and file system below PATH.
 
-    What changes meanwhile is looked at again. Needs the file system and the index on this node.
+    It prints each difference; the exit code is 1 if there is any. It looks
+    again at what changes meanwhile, and needs the file system and the index on this node.
     """
     outcome = verified(ctx, settings, index_of(settings, index_url), path, sample)
     for difference in outcome.differences:

@@ -14,7 +14,10 @@ from lustre_events.errors import ConfigError
 @click.command("web-login")
 @with_settings
 def web_login_command(*, settings: Settings) -> None:
-    """Answer whether a user's password is right, by PAM: started by lustre-events-login.socket, not by people."""
+    """Ask PAM whether a user's password is right.
+
+    lustre-events-login.socket starts it; it is not for people.
+    """
     from lustre_events.web import pam  # noqa: PLC0415 - optional
 
     if settings.web.login != "pam":

@@ -18,7 +18,10 @@ import click
     "copies; `transfers-2` is one more of these. Any other name is just a name.",
 )
 def worker_command(*, config_path: str | None, until: str | None, instance: str | None) -> None:
-    """Run extractors for one queue until stopped. Each node needs one with --instance builtin, too."""
+    """Run extractors for one queue until stopped.
+
+    Each node with workers also needs one with --instance builtin.
+    """
     given = {"--config": config_path, "--until": until, "--instance": instance}
     options = [word for name, value in given.items() if value is not None for word in (name, value)]
     argv = [sys.executable, "-P", "-m", "workers", *options]

@@ -54,7 +54,7 @@ class FilesystemSettings:
         ("lctl",),
         'how to run lctl on the MDS of {mdt}, e.g. ["ssh", "mds1", "lctl"]; for `lustre-events changelog`',
     )
-    state: str = setting("/var/lib/lustre-events", "folder for what this node must keep over a restart")
+    state: str = setting("/var/lib/lustre-events", "folder for what this node must keep across restarts")
     exclude: tuple[str, ...] = setting(
         (),
         'paths from the mount point, e.g. ["/scratch", "**/.cache"]: no rule reaches them or what is below them, '
@@ -78,7 +78,9 @@ class IndexSettings:
         "sqlite:////var/lib/lustre-events/index.db", "sqlite:///PATH on a local disk, or postgresql://..."
     )
     search_url: str = setting("", "postgresql://... of a streaming standby that searches ask; empty: they ask url")
-    search_lag_seconds: float = setting(30.0, "ask url instead while the standby is further behind")
+    search_lag_seconds: float = setting(
+        30.0, "longest lag of the standby; while it is further behind, searches ask url"
+    )
     indexers: int = setting(
         0, "with PostgreSQL: how many `lustre-events indexer` write documents; 0: the dispatcher does it itself"
     )
@@ -100,7 +102,8 @@ class ReaderSettings:
     block_bytes: int = setting(1 << 20, "largest block of raw records in one stream entry, before compression")
     linger_ms: int = setting(50, "how long a small block waits for more records")
     reopen_seconds: float = setting(
-        0.0, "look for new records of a busy MDT this often, not once a second as the kernel; costs more; 0: do not"
+        0.0,
+        "how often to look for new records of a busy MDT; the kernel does it once a second; costs CPU; 0: never",
     )
     memory_share: float = setting(0.9, "stop reading while Redis uses more than this share of its maxmemory")
     lease_seconds: float = setting(10.0, "a reader that is silent for this long may be replaced by another")
@@ -119,25 +122,25 @@ class DispatcherSettings:
     subscriptions: str = setting(
         "", "folder where the dispatcher keeps what users subscribe to; empty: subscriptions in [filesystem] state"
     )
-    settle_seconds: float = setting(2.0, "how long a file must be left alone before it is extracted")
+    settle_seconds: float = setting(2.0, "how long a file must be unchanged before it is extracted")
     settle_max_seconds: float = setting(
-        60.0, "a file that never rests is extracted this long after its first change"
+        60.0, "longest wait for a file that keeps changing, from its first change on"
     )
     job_files: int = setting(64, "most files in one job")
     job_bytes: int = setting(16 << 30, "close a job once its files reach this size")
     job_lease_seconds: float = setting(
         40.0, "check on a job after this long without results; a lost one is given out again"
     )
-    queue_jobs: int = setting(100, "most jobs that wait in one queue; the rest stays pending in the index")
+    queue_jobs: int = setting(100, "most jobs that wait in one queue; further work stays pending in the index")
     retry_seconds: float = setting(10.0, "wait before the first retry of a failed file; doubles each time")
-    attempts: int = setting(3, "tries per file and extractor before its failure is kept")
+    attempts: int = setting(3, "attempts per file and extractor before the file counts as failed")
     lease_seconds: float = setting(10.0, "a dispatcher that is silent for this long is replaced by its standby")
     skew_seconds: float = setting(
         5.0, "largest difference between the clocks of two MDSs, or of an MDS and this node"
     )
     breaker_jobs: int = setting(3, "consecutive job failures before the extractor is suspended")
     subscriber_max_lag: int = setting(
-        10_000_000, "records of an MDT kept in Redis for a subscriber group alone; further behind, it is cut off"
+        10_000_000, "most records of an MDT that Redis keeps for a slow subscriber group; then it is cut off"
     )
     batch_records: int = internal(
         20_000, "most records in one transaction; fewer where they take longer than 16 ms"
@@ -148,16 +151,16 @@ class DispatcherSettings:
 
 @dataclass(frozen=True, slots=True)
 class ActionsSettings:
-    """Actions: what dispatcher and courier both read."""
+    """Actions: for the dispatcher, the courier and workers for actions."""
 
     endpoints: str = setting("", "path of the file of endpoints (TOML); empty: no rule can name one")
     key: str = setting(
         "",
-        "file with the key that seals deliveries; empty: actions.key in [filesystem] state, made at the start",
+        "file with the key that seals deliveries; empty: actions.key in [filesystem] state, made at first start",
     )
     folders: tuple[str, ...] = setting((), "folders with actions that run in containers, one sub-folder each")
     user_actions: str = setting(
-        "", "folder with a folder per user, which holds that user's own actions in containers; empty: none"
+        "", "folder of users' own actions in containers, one sub-folder per user; empty: none"
     )
     worker_key: str = setting(
         "",
@@ -168,7 +171,9 @@ class ActionsSettings:
     transfers: bool = setting(
         False, "file workers copy files to endpoints of the kind `transfer`; on dispatcher and workers alike"
     )
-    slurm_poll_seconds: float = setting(15.0, "look at a job of Slurm this often; well below its MinJobAge")
+    slurm_poll_seconds: float = setting(
+        15.0, "how often to ask Slurm for the state of a job; keep it well below MinJobAge"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +188,7 @@ class WorkerSettings:
     extractors: tuple[str, ...] = setting(
         (), "folders with extractors, one sub-folder each; empty: the ones beside the program"
     )
-    user_extractors: str = setting(
-        "", "folder with a folder per user, which holds that user's own extractors; empty: none"
-    )
+    user_extractors: str = setting("", "folder of users' own extractors, one sub-folder per user; empty: none")
     images: str = setting("/var/cache/lustre-events/images", "folder of the images that manifests name")
     default_image: str = setting("base", "image of extractors that name none")
     unpack_images: bool = setting(True, "unpack images on this node, once each: containers start faster")
@@ -222,9 +225,9 @@ class HistorySettings:
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
-    """What each process tells Prometheus of itself; `lustre-events metrics` tells of the service."""
+    """Metrics of each process; `lustre-events metrics` has those of the service."""
 
-    listen: str = setting("", "ADDRESS:PORT; later processes of a node take the ports behind it; empty: disabled")
+    listen: str = setting("", "ADDRESS:PORT; further processes on a node use the next ports; empty: disabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,16 +244,18 @@ class WebSettings:
         "for login = pam: the socket of lustre-events-login.socket; empty: the console's own process asks PAM",
     )
     header: str = setting("X-Remote-User", "for login = proxy: the header in which the proxy names the user")
-    proxies: tuple[str, ...] = setting(("127.0.0.1", "::1"), "login = proxy: addresses whose header is believed")
-    proxy_secret: str = setting(
-        "", "login = proxy: file with the secret that the proxy sends; not with a Unix socket"
+    proxies: tuple[str, ...] = setting(
+        ("127.0.0.1", "::1"), "for login = proxy: addresses that may send this header"
     )
-    admins: tuple[str, ...] = setting((), "users who see the queues, and what rules and extractors of users do")
-    dashboard: str = setting("", "address of `lustre-events dashboard`, to which the page of the queues links")
+    proxy_secret: str = setting(
+        "", "for login = proxy: file with the secret that the proxy sends; not needed with a Unix socket"
+    )
+    admins: tuple[str, ...] = setting((), "users who see the queues, and the rules and extractors of all users")
+    dashboard: str = setting("", "address of `lustre-events dashboard`, for a link on the page Queues")
     https: bool = setting(False, "send cookies over https only; set it where the proxy has TLS")
-    session_hours: float = setting(12.0, "how long somebody stays logged in")
+    session_hours: float = setting(12.0, "how long a login is valid, in hours")
     secret: str = setting("", "file with the key that signs sessions; empty: a new key at each start")
-    threads: int = setting(8, "requests that are answered at the same time")
+    threads: int = setting(8, "how many requests are answered at the same time")
     spool_bytes: int = setting(
         2 << 30,
         "most bytes of answers of more than 1 MiB that wait, in the service's own folder, to be taken; one may "
@@ -260,7 +265,7 @@ class WebSettings:
         "/var/lib/lustre-events-web/store.db",
         "file of tokens and saved searches, in a folder of the web process's own",
     )
-    token_days: float = setting(365.0, "longest life of a personal token")
+    token_days: float = setting(365.0, "longest validity of a personal token, in days")
     requests_per_minute: int = setting(1_200, "most requests of one user to /api/v1; 0: any number")
 
 

@@ -20,8 +20,8 @@ from lustre_events.index.search.hits import (
     ObjectFacts,
     ObjectView,
     PendingWork,
-    name_text,
     printable,
+    printable_line,
 )
 from lustre_events.index.search.left_out import WHY_LEFT_OUT, globs_over
 from lustre_events.inspect.status import SECOND_NS, Status, size_text, span_text, time_text
@@ -42,7 +42,7 @@ class Sentence:
     def line(self) -> str:
         """Return it on one line, safe for a terminal."""
         whole = f"{self.text}; it waits for {self.waits_for}" if self.waits_for else self.text
-        return printable(whole.encode("utf-8", "surrogateescape"))
+        return printable_line(whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,9 @@ class Circumstances:
     rules: Rules | None
     problem: str = ""
 
+
+MOST_OTHERS = 3
+"""Rules for files of other names that are told one by one; of more only their number is: a site has dozens."""
 
 FROM_OUTSIDE = "rules, queues and workers are shown only on a node of the service"
 
@@ -195,18 +198,31 @@ def _rules(
         file = File(path, (EVENTS["content"],), True, facts.uid, facts.gid, facts.size, facts.mtime_ns, facts.mime,
                     known.status.time_ns)  # fmt: skip
         verdicts = explain(known.rules, file)
+        yield from (Sentence(f"{_quoted(path)}: {said}") for said in _rules_of(verdicts))
         for verdict in verdicts:
-            yield Sentence(f"{_quoted(path)}: {_verdict(verdict)}")
             if verdict.chosen:
                 wanted.setdefault(verdict.rule.work.extractor, verdict.rule.work.rule)
-        if not any(verdict.chosen for verdict in verdicts):
-            yield Sentence(f"{_quoted(path)}: no rule gives it an extractor, so only {STAT} looks at it")
+
+
+def _rules_of(verdicts: list[Verdict]) -> Iterator[str]:
+    """Yield what each rule says of one name; of many rules for other names only how many they are."""
+    others = [verdict for verdict in verdicts if _of_other_names(verdict)]
+    several = len(others) > MOST_OTHERS
+    yield from (_verdict(verdict) for verdict in verdicts if not (several and verdict in others))
+    if several:
+        yield f"{len(others)} rules are for files of other names; lustre-events rules test PATH shows each of them"
+    if not any(verdict.chosen for verdict in verdicts):
+        yield f"no rule gives it an extractor, so only {STAT} looks at it"
+
+
+def _of_other_names(verdict: Verdict) -> bool:
+    return any(not met and each.key in {"extensions", "globs"} for each, met, _ in verdict.conditions)
 
 
 def _verdict(verdict: Verdict) -> str:
     work = verdict.rule.work
     conditions = [
-        f"{each.key} {', '.join(each.written)} ({why})"
+        f"{each.text} ({printable(why.encode('utf-8', 'surrogateescape'))})"
         for each, met, why in verdict.conditions
         if met == verdict.chosen
     ]
@@ -332,4 +348,4 @@ _KINDS = {"f": "file", "d": "directory", "l": "symbolic link", "p": "pipe", "s":
 
 
 def _quoted(path: bytes) -> str:
-    return "/" + name_text(path.strip(b"/"))
+    return "/" + printable(path.strip(b"/"))

@@ -73,7 +73,7 @@ class Sandbox:
                 show(f"waiting until {what}: {waited:.0f} s{far()}")
                 time.sleep(every)
         sys.stderr.write(self.log.read_text(errors="replace")[-4000:])
-        raise LustreEventsError(f"waited {seconds:.0f} s in vain until {what}; the log above says why")
+        raise LustreEventsError(f"gave up after {seconds:.0f} s of waiting until {what}; the log above says why")
 
 
 @contextlib.contextmanager

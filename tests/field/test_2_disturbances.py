@@ -1,4 +1,4 @@
-"""What befalls a machine in its life, with the shipped units, Redis's roles and TLS, while files change.
+"""What happens to a machine in its life, with the shipped units, Redis's roles and TLS, while files change.
 
 After each disturbance the index is what the tree is, nothing was lost, no job has failed, and the units run.
 """

@@ -92,7 +92,7 @@ def test_what_can_be_another_consumers_is_refused(tmp_path: Path, reader: Reader
 
 @pytest.mark.parametrize("listing", [users, no_lctl])
 def test_one_id_is_enough_for_one_mdt(tmp_path: Path, listing: Callable[[str], Users]) -> None:
-    """Where one MDT is read its id may be written alone, as ever, and needs no lctl."""
+    """Where one MDT is read its id may be written alone, and needs no lctl."""
     assert own(tmp_path, settings("cl1"), MDT0, listing, mdts=1).find().startswith("cl1")
     check(settings("cl1"), [MDT0])
 

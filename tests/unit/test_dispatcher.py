@@ -353,7 +353,7 @@ def test_failures_are_tried_again_later_alone_and_then_kept(rig: Rig) -> None:
 
 
 def test_a_final_failure_is_not_tried_again(rig: Rig) -> None:
-    """What the program calls final is kept at once, with that word; a new content is tried as ever."""
+    """What the program calls final is kept at once, with that word; a new content is tried as usual."""
     (job,) = [job for job in rig.play(b.create(name=b"a.csv")) if job.extractor == "tabular"]
     rig.answer([job], "failed", error="ValueError: no table", final=True)
     assert (fid_of(1), "tabular") not in rig.pending()

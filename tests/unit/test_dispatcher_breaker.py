@@ -97,7 +97,7 @@ def test_a_file_that_alone_breaks_the_runtime_uses_its_tries(rig: Rig) -> None:
 
 
 def test_others_go_on(rig: Rig) -> None:
-    """While one extractor is suspended, facts are read as ever."""
+    """While one extractor is suspended, facts are read as usual."""
     blame(rig, tabular(rig, 3))
 
     assert {job.extractor for job in rig.play(create(fid=9, name=b"9.csv"))} == {STAT}

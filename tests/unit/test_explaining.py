@@ -167,6 +167,39 @@ def test_rules_that_need_facts_wait_for_them() -> None:
     assert "rule 'tables' gives it tabular" in lines(view(waiting, facts_generation=0, size=None))
 
 
+def test_many_rules_and_long_lists_stay_readable() -> None:
+    """Rules for other names are counted where they are many, and of many extensions the first ones are shown."""
+    ends = ", ".join(f'"e{number}"' for number in range(20))
+    other = f'[[rule]]\nname = "NAME"\nextensions = [{ends}]\nextractor = "NAME"\n'
+    names = ("one", "two", "three", "four", "tabular")
+    large = other.replace("NAME", "tabular") + 'min_size = "1M"\n'
+    few, many = (
+        lines(
+            view(),
+            rules=parse("".join(other.replace("NAME", each) for each in names[:count]) + large, "rules", names),
+        )
+        for count in (2, 4)
+    )
+
+    assert "extensions e0, e1, e2, e3, e4, e5, e6, e7 and 12 more (the name is a.csv); min_size 1M" in few
+    assert (
+        "/d/a.csv: 5 rules are for files of other names; lustre-events rules test PATH shows each of them" in many
+    )
+    assert "'one'" in few
+    assert "'one'" not in many
+
+
+def test_an_error_keeps_its_backslashes() -> None:
+    r"""Names have their backslashes escaped, so that they are exact; what an extractor wrote is shown as it is."""
+    failed = Failure("tabular", 4, 1, {"error": r"can't decode '\xff' " + "\x1b[2J"})
+
+    said = lines(view(paths=(b"a\\b\xff.csv",), failures=(failed,)))
+
+    assert r"at /a\\b\xff.csv" in said
+    assert r"(the name is a\\b\xff.csv)" in said
+    assert r"can't decode '\xff' \x1b[2J" in said
+
+
 def test_what_holds_everything_up_is_said_first() -> None:
     """A silent dispatcher, records that wait, and records that were lost."""
     loss = {"epoch": 9, "first_index": 1, "last_index": 2, "time_ns": 1, "reason": "gap", "accepted": False}

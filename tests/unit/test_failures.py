@@ -75,6 +75,13 @@ def found(rig: Rig, tmp_path: Path, **fields: Any) -> list[str]:
         return sorted(each.line() for each in find(search, Choice(**fields)))
 
 
+def test_an_error_is_shown_as_it_was_told(rig: Rig, tmp_path: Path) -> None:
+    r"""Its backslashes are not doubled; what would move a cursor is escaped."""
+    fail(rig, 21, error=r"can't decode b'\xff' " + "\x1b[2J")
+
+    assert found(rig, tmp_path) == [r"/21.csv: tabular: can't decode b'\xff' \x1b[2J"]
+
+
 def test_failures_are_picked_out(rig: Rig, tmp_path: Path) -> None:
     """By extractor, path, a part of the error in any case, and time."""
     fail(rig, 21, error="No Table here", time_ns=100)

@@ -10,6 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import click
+
+from lustre_events.cli.main import cli
 from tests.support.kept import by_file
 from tests.support.service.command import REPOSITORY
 
@@ -270,6 +273,10 @@ AVOIDED = (
     "whom",
     "aloud",
     "shall",
+    "befall",
+    "befalls",
+    "at hand",
+    "as ever",
 )
 """Words that stop a reader; CONTRIBUTING.md says what to write instead."""
 _AVOIDED = re.compile(rf"\b(?:{'|'.join(AVOIDED)})\b", re.IGNORECASE)
@@ -298,6 +305,23 @@ def test_prose_has_none_of_the_words_that_the_house_avoids() -> None:
 
     assert len(found) > 700
     assert [f"{path.relative_to(REPOSITORY)}: {word}" for path, words in found.items() for word in words] == []
+
+
+def test_lists_of_commands_show_whole_sentences() -> None:
+    """What a list of commands says of each fits into a line of 80 characters, so none ends in dots."""
+
+    def cut(group: click.Group, name: str) -> Iterator[str]:
+        context = click.Context(group)
+        commands = {each: group.get_command(context, each) for each in group.list_commands(context)}
+        room = 80 - len("    ") - 2 - max(map(len, commands))
+        for each, command in commands.items():
+            assert command is not None
+            if command.get_short_help_str(room).endswith("..."):
+                yield f"{name} {each}"
+            if isinstance(command, click.Group):
+                yield from cut(command, f"{name} {each}")
+
+    assert list(cut(cli, "lustre-events")) == []
 
 
 PROSE_WIDTH = 100

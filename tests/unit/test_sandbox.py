@@ -34,5 +34,5 @@ def test_a_terminal_shows_what_is_waited_for(tmp_path: Path) -> None:
 def test_a_wait_in_vain_says_for_what(tmp_path: Path) -> None:
     """What does not come true in time is an error that names it."""
     (tmp_path / "service.log").write_text("why\n")
-    with pytest.raises(LustreEventsError, match="in vain until it is there"):
+    with pytest.raises(LustreEventsError, match="of waiting until it is there"):
         Sandbox(tmp_path).wait(lambda: False, "it is there", 0, terminal=Terminal())

@@ -29,6 +29,8 @@ MARKER = b".lustre-events-ignore"
 """A file of this name leaves out its directory."""
 _EXCLUDED = f"{_NOT}{EXCLUDE}"
 _MOST_AGE_SECONDS = 10_000_000_000
+MOST_SHOWN = 8
+"""Entries of a list that a person is shown: the shipped rules have up to ninety extensions."""
 _SIZE = re.compile(r"([0-9]{1,18})([kmgtp]?)\Z", re.IGNORECASE)
 
 
@@ -114,6 +116,13 @@ class Condition:
     def excludes(self) -> bool:
         """Whether it leaves out what meets it."""
         return self.key.startswith(_NOT)
+
+    @property
+    def text(self) -> str:
+        """It as one writes it, for a person: of many entries the first ones, and how many more there are."""
+        more = len(self.written) - MOST_SHOWN
+        shown = ", ".join(self.written[: MOST_SHOWN if more > 1 else None])
+        return f"{self.key} {shown} and {more} more" if more > 1 else f"{self.key} {shown}"
 
     @property
     def kind(self) -> ConditionKind:

@@ -11,7 +11,7 @@ from typing import Any
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import ConfigError
 from lustre_events.index.search.asking import Asking
-from lustre_events.index.search.hits import Failure, ObjectView, from_root, printable
+from lustre_events.index.search.hits import Failure, ObjectView, from_root, printable, printable_line
 
 PAGE = 500
 """How many files are looked at together."""
@@ -73,7 +73,7 @@ class FailedFile:
     def line(self) -> str:
         """Return it on one line for a person."""
         path = "/" + printable(self.view.paths[0].lstrip(b"/")) if self.view.paths else str(self.fid)
-        return f"{path}: {self.failure.extractor}: {printable(str(self.failure.failure.get('error', '')).encode())}"
+        return f"{path}: {self.failure.extractor}: {printable_line(str(self.failure.failure.get('error', '')))}"
 
 
 def find(search: Asking, choice: Choice) -> Iterator[FailedFile]:

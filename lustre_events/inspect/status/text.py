@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from lustre_events.domain.action_run import ENDS
 from lustre_events.domain.bounds import far_time
-from lustre_events.index.search.hits import printable
+from lustre_events.index.search.hits import printable, printable_line
 from lustre_events.inspect.status.collect import SECOND_NS
 from lustre_events.inspect.status.parts import (
     ActionsStatus,
@@ -55,7 +55,7 @@ def lines(status: Status) -> Iterator[str]:
         *status.rules_problems,
         *status.problems,
     ]:
-        yield f"problem: {printable(problem.encode('utf-8', 'surrogateescape'))}"
+        yield f"problem: {printable_line(problem)}"
 
 
 def index_lines(index: IndexStatus, now_ns: int | None = None) -> Iterator[str]:
@@ -218,7 +218,7 @@ def history_lines(history: HistoryStatus, now_ns: int) -> Iterator[str]:
         + (heard or "its keeper has never run")
     )
     if history.waiting:
-        yield f"  {printable(history.waiting.encode('utf-8', 'surrogateescape'))}"
+        yield f"  {printable_line(history.waiting)}"
 
 
 def loss_line(loss: LossStatus) -> str:
@@ -284,7 +284,7 @@ def pool_line(name: str, pool: PoolState, now_ns: int) -> str:
     jobs = f"waiting {pool.waiting}, running {pool.running}, failed {pool.failed}; workers: {pool.workers}"
     if pool.trouble:
         seen = f"{span_text(max(0, now_ns - pool.looked_ns) / SECOND_NS)} ago: {jobs}" if pool.looked_ns else ""
-        jobs = f"its jobs wait: {printable(pool.trouble.encode('utf-8', 'surrogateescape'))}"
+        jobs = f"its jobs wait: {printable_line(pool.trouble)}"
         jobs += f"; {seen}" if seen else ""
     own = " (a Redis of its own)" if pool.own else ""
     return f"pool {name}{own}: {jobs}" + (f"; {refused}" if pool.refused else "")
