@@ -78,7 +78,7 @@ def _from_inside(index: Search, target: bytes, source: SearchSource) -> Iterator
     try:
         view = index.show(resolve(index, named, None, Mount(b"")))
     except ConfigError:
-        yield from explain.unknown(named, _circumstances(settings, ()).status)
+        yield from explain.unknown(named, _circumstances(settings, ()).status, there=_is_there(named, settings))
         yield from done
         return
     yield from done
@@ -87,6 +87,20 @@ def _from_inside(index: Search, target: bytes, source: SearchSource) -> Iterator
         here = [glob for glob in index.left_out() if glob not in known.rules.left_out]
         known = replace(known, rules=known.rules.leaving_out(here, written=False))
     yield from explain.sentences(view, known)
+
+
+def _is_there(named: bytes, settings: Settings) -> bool:
+    """Return whether the file system may have what was named; where it is not mounted, or closed, it may."""
+    mount = settings.filesystem.mount
+    if named.lstrip(b"[").startswith(b"0x") or not os.path.isdir(mount):  # noqa: PTH112
+        return True
+    try:
+        os.lstat(Mount.at(mount).whole(named))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
 
 
 def _circumstances(settings: Settings, jobs: Collection[str]) -> Circumstances:

@@ -15,6 +15,8 @@ from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.visibility import Viewer
 
 NOTHING_FOUND = 1
+MOST_EXTRACTORS = 3
+"""That are named beside a key; common keys have all of them."""
 
 
 @click.command("fields")
@@ -58,4 +60,6 @@ def _line(info: KeyInfo) -> str:
     kind = info.type + (f" in {shown(info.unit)}" if info.unit else "")
     examples = ", ".join(map(shown, info.examples))
     told = "; ".join(filter(None, (info.help, f"e.g. {examples}" if examples else "")))
-    return f"{shown(info.name):32} {kind:16} {','.join(info.extractors):20} {count:>11}  {told}".rstrip()
+    few = len(info.extractors) <= MOST_EXTRACTORS
+    by = ",".join(info.extractors) if few else f"{len(info.extractors)} extractors"
+    return f"{shown(info.name):32} {kind:16} {by:20} {count:>11}  {told}".rstrip()

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from lustre_events.errors import (
     ConfigError,
     IndexUnavailable,
     LustreEventsError,
+    NotAllowed,
     StreamError,
     one_line,
 )
@@ -81,8 +82,9 @@ def main(argv: list[str] | None = None) -> None:
     except LustreEventsError as exc:
         if {"-v", "--verbose"} & set(arguments[:1]):
             traceback.print_exc()
-        more = places.advice() if isinstance(exc, _MISSING) and "--config" not in arguments else ""
-        _say_why(f"{exc}{more and f'; {more}'}")
+        _say_why(str(exc))
+        if _may_lack_settings(exc, arguments) and (more := places.advice()):
+            _say_why(more)
         sys.exit(exc.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
@@ -97,6 +99,12 @@ def main(argv: list[str] | None = None) -> None:
         log.critical("a bug in lustre-events: %s: %s", type(exc).__name__, exc, exc_info=True,
                      extra={"action": "end"})  # fmt: skip
         sys.exit(1)
+
+
+def _may_lack_settings(error: LustreEventsError, arguments: Sequence[str]) -> bool:
+    """Return whether settings could have helped: not where the command line named them, or what to ask."""
+    named = any(each.startswith(("--config", "--server")) for each in arguments)
+    return isinstance(error, _MISSING) and not isinstance(error, NotAllowed) and not named
 
 
 def _of_the_system(error: OSError) -> int:

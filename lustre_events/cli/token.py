@@ -67,6 +67,8 @@ def create(
         made = asking.send(account_answers.NewTokenAnswer, "POST", "/tokens", body=body)
     path = _keep(settings, made.secret)
     click.echo(f"the token {made.token.id} is kept in {path} until {time_text(made.token.expires_ns)}")
+    if server and server != settings.client.server:
+        click.echo(f"to leave --server out, run: export LUSTRE_EVENTS_CLIENT_SERVER={server}", err=True)
 
 
 @token_command.command("keep")

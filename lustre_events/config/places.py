@@ -100,8 +100,9 @@ def advice(environment: Mapping[str, str] = os.environ, site: Path = FOLDER) -> 
     if os.geteuid() == 0 or environment.get(CONFIG) or find(environment, site) is not None:
         return ""
     return (
-        f"this account has no settings (neither {' nor '.join(map(str, usual(environment, site)))}): ask the "
-        "administrators of this file system for them, or name a file with --config"
+        f"this account has no settings (neither {' nor '.join(map(str, usual(environment, site)))}): name your "
+        "site's server with --server https://HOST where the command has this option; else ask the administrators "
+        "of this file system for settings"
     )
 
 

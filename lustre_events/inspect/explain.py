@@ -89,12 +89,15 @@ def sentences(view: ObjectView, known: Circumstances) -> Iterator[Sentence]:
         yield _missing(name, wanted[name], facts, view, known.status)
 
 
-def unknown(path: bytes, status: Status) -> Iterator[Sentence]:
-    """Yield why the index may not know a path."""
-    yield Sentence(
-        f"{_quoted(path)}: no such path in the index",
-        "a record that names it, or lustre-events scan of its directory",
-    )
+def unknown(path: bytes, status: Status, *, there: bool = True) -> Iterator[Sentence]:
+    """Yield why the index may not know a path. Not `there`: the file system, which is mounted here, has none."""
+    if there:
+        waits_for = "a record that names it, or lustre-events scan of its directory"
+        yield Sentence(f"{_quoted(path)}: no such path in the index", waits_for)
+    else:
+        yield Sentence(
+            f"{_quoted(path)}: no such path, neither in the index nor in the file system; check its spelling"
+        )
     yield from service(status)
 
 

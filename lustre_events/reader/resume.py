@@ -112,7 +112,7 @@ class Opening:
     def _open_behind(self, index: int) -> None:
         self._source.open(index + 1 if index else 0)
         _log.info(
-            "reading %s behind record %d",
+            "reading %s from the record after %d on",
             self._source.mdt,
             index,
             extra={"action": "open", "mdt": self._source.mdt, "behind": index},

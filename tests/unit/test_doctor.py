@@ -63,6 +63,7 @@ def test_every_finding_that_is_not_well_names_what_mends_it(tmp_path: Path) -> N
         *extractor_images.images(extractors(), tmp_path, "base", used=extractors()),
         *redis.memory({"used_memory": 99, "maxmemory": 100}),
         *redis.memory({}),
+        *redis.memory({}, private=True),
         *redis.persistence({"aof_last_write_status": "err"}),
         *service.readers(status_of({"mdts": {}}), [MDT]),
         *service.dispatcher(status_of({})),

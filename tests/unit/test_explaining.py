@@ -220,6 +220,8 @@ def test_an_unknown_path_says_what_it_may_wait_for() -> None:
         "/\\x1b.csv: no such path in the index; it waits for a record that names it, "
         "or lustre-events scan of its directory"
     )
+    (mistyped,) = unknown(b"x/.csv", status(), there=False)
+    assert mistyped.line().endswith("neither in the index nor in the file system; check its spelling")
     gone = ObjectView(fid_of(1), (), None, (), (), ())
     assert "not in the index: it is gone" in lines(gone)
     assert Sentence("so it is").line() == "so it is"

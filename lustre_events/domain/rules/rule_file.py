@@ -243,7 +243,8 @@ def _extractor(
         if each in usable:
             return each
     unknown = str(location.unknown(f"extractor {name!r}", name, usable))
-    if not folders:
-        raise ConfigError(unknown)
+    install = f"put the extractor's folder into {' or '.join(folders)}" if folders else ""
+    if user:
+        install = "install it as your own with: lustre-events extractor add FOLDER --own"
     joined = f"{unknown} If not," if unknown.endswith("?") else f"{unknown};"
-    raise ConfigError(f"{joined} put the extractor's folder into {' or '.join(folders)}")
+    raise ConfigError(f"{joined} {install}" if install else unknown)

@@ -38,6 +38,12 @@ NAMES_SINCE = 13
 """The same of what names are found by."""
 
 
+_CLOSED = (
+    "{}: this account has no right to read the index; ask your site's server (--server https://HOST, or [client] "
+    "server in the settings), or search in the web console"
+)
+
+
 @contextlib.contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into IndexUnavailable."""
@@ -88,10 +94,13 @@ def there(path: Path) -> bool:
     try:
         return path.exists()
     except PermissionError as exc:
-        raise IndexUnavailable(
-            f"{path}: this account has no right to read the index; ask the administrators of this file system, or "
-            "search in the web console"
-        ) from exc
+        raise IndexUnavailable(_CLOSED.format(path)) from exc
+
+
+def check_readable(path: Path) -> None:
+    """Raise IndexUnavailable where this account may not read an index that is there."""
+    if not os.access(path, os.R_OK):
+        raise IndexUnavailable(_CLOSED.format(path))
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -40,7 +40,14 @@ from lustre_events.index.planner.planner import FEW, Planner
 from lustre_events.index.query.tree import Node
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.among import select_among
-from lustre_events.index.sqlite.database import BUSY_SECONDS, add_places, check_version, sqlite_errors, there
+from lustre_events.index.sqlite.database import (
+    BUSY_SECONDS,
+    add_places,
+    check_readable,
+    check_version,
+    sqlite_errors,
+    there,
+)
 from lustre_events.index.sqlite.dialect import LISTED, SqliteDialect, readable_by
 from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.sqlite.origin import whole
@@ -310,6 +317,7 @@ class SqliteBackend:
         self._seconds = seconds
         if not there(path):
             raise IndexUnavailable(_NO_INDEX.format(path))
+        check_readable(path)
         local_disk.check(path)
         with sqlite_errors(path):
             # An absolute path: in a URI, `//name` would be a host.

@@ -55,7 +55,7 @@ def _found(needed: Mapping[Path, list[str]], folder: Path, used: Collection[str]
     if not needed:
         yield ok("images", "no rule names an extractor, so none is needed")
     elif not missing:
-        yield ok("images", f"{len(needed)} images, all that are needed, are in {folder}")
+        yield ok("images", f"all images that rules need are in {folder}: {len(needed)}")
 
 
 def _spare(folder: Path, images: Iterable[Path]) -> Iterator[Finding]:

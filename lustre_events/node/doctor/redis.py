@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,7 +38,7 @@ def safety(client: Client) -> Iterator[Finding]:
         f"version {info['redis_version']} at {place_of(client)} keeps an append-only file and evicts nothing",
     )
     yield from persistence(info)
-    yield from memory(info)
+    yield from memory(info, private=_private(client))
 
 
 def _as_told(client: Client) -> Iterator[Finding]:
@@ -65,12 +66,16 @@ def persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
                           "make room on its disk, and look into its log")  # fmt: skip
 
 
-def memory(info: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look at its memory: a limit, and room below it."""
+def memory(info: Mapping[str, Any], *, private: bool = False) -> Iterator[Finding]:
+    """Look at its memory: a limit, and room below it. `private`: it is the server that `run` has started."""
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
-    if not limit:
+    if not limit and private:
+        yield warning("Redis memory", "it has no limit, so a long outage of the dispatcher fills this node",
+                      "for more than a trial: lustre-events setup redis, and name it in [redis] url")  # fmt: skip
+    elif not limit:
         yield warning("Redis memory", "it has no limit, so a long outage of the dispatcher fills the node",
                       "redis-cli CONFIG SET maxmemory 4gb; redis-cli CONFIG REWRITE")  # fmt: skip
+    if not limit:
         return
     share = used / limit
     text = f"{used // MEBIBYTE} MiB of {limit // MEBIBYTE} MiB are used ({share:.0%})"
@@ -131,11 +136,22 @@ def login(client: Client) -> Iterator[Finding]:
         raise
     except StreamError:
         name = str(client.get_connection_kwargs().get("username") or "default")  # it may not even ask
-    if name == "default":
+    if name == "default" and _private(client):
+        yield ok("Redis login", f"a private Redis at {place_of(client)}, which no other account reaches")
+    elif name == "default":
         yield warning("Redis login", "this process is Redis's user `default`, who may do everything",
                       "lustre-events setup redis")  # fmt: skip
     else:
         yield ok("Redis login", f"this process is the user {name}")
+
+
+def _private(client: Client) -> bool:
+    """Return whether Redis is at a Unix socket in a folder that is closed to all other accounts."""
+    path = client.get_connection_kwargs().get("path")
+    try:
+        return bool(path) and not Path(str(path)).parent.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    except OSError:
+        return False
 
 
 def clocks(

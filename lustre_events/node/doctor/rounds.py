@@ -30,7 +30,7 @@ from lustre_events.node.doctor import (
     transfer_programs,
     units,
 )
-from lustre_events.node.doctor.findings import Finding, info, ok, refused, warning
+from lustre_events.node.doctor.findings import Finding, info, ok, refused
 from lustre_events.node.roles import EXAMINED, ROLES
 
 Check = Callable[[Settings, str], Iterator[Finding]]
@@ -169,7 +169,7 @@ def _history(settings: Settings, _url: str) -> Iterator[Finding]:
     if own.days:
         yield from space.history(Path(own.folder), own.max_bytes)
     else:
-        yield warning("history", "[history] days is 0, so none is kept", "set days in [history]")
+        yield info("history", "none is kept ([history] days is 0)", "to keep one: set days in [history]")
 
 
 def _units(_settings: Settings, _url: str) -> Iterator[Finding]:
