@@ -1,1 +1,1 @@
-"""The whole as it is shipped: the blocks of deploy/README.md on a machine with systemd, and what may happen to it."""
+"""The whole as it is shipped: the blocks of deploy/README.md on a machine with systemd, and what happens to it."""
