@@ -27,12 +27,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from spython import main as spython
 
 from lustre_events import subprocesses
+from lustre_events.catalog.looks import Looks
 from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import ProgramFile
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, ManifestError, RuntimeMissing
@@ -65,6 +67,8 @@ FLAGS = (
 IN_FOLDER = "/in"
 OWN_BYTES_AT_ONCE = 1 << 30
 """So much of users' own images is read by one look of a worker; jobs read the rest, each its own."""
+LOOK_SECONDS = 30.0
+"""How long a worker waits for a user's image."""
 VERSION_SECONDS = 20
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 TRIAL_SECONDS = 30.0
@@ -87,18 +91,22 @@ class ContainerRuntime:
         images: the images that manifests name, or the folder where they lie.
         account: whose rights containers run with; None: this process's own, which must not be root.
         program: apptainer or singularity; empty: the one on PATH.
+        looks: how long this waits for images of users' own.
 
     Raises:
         RuntimeMissing: neither apptainer nor singularity is on PATH, or it does not run.
     """
 
-    def __init__(self, images: Images | Path, account: Account | None, program: str = "") -> None:
+    def __init__(
+        self, images: Images | Path, account: Account | None, program: str = "", looks: Looks | None = None
+    ) -> None:
         self._program = program or find_program()
         self._version = _version(self._program)
         self._images = Images(images) if isinstance(images, Path) else images
         self._account = account
         # A user can end what runs as that user: that must not count against the extractor.
         self._tries_as = account or (account_for(TRIES_AS) if os.geteuid() == 0 else None)
+        self._looks = looks or Looks(LOOK_SECONDS)
         self._commands: dict[tuple[str, Path], list[str]] = {}
         self._compiled: dict[str, tuple[ProgramFile, ...]] = {}
 
@@ -115,21 +123,29 @@ class ContainerRuntime:
     def prepare(self, manifests: Collection[Manifest]) -> list[str]:
         """Do once what every job would have to do again; return a sentence per extractor that cannot run."""
         wrong, used, room = [], set(), OWN_BYTES_AT_ONCE
+        self._looks.begin()
         for manifest in manifests:
+            look = partial(self._image_within, manifest, room)
             try:
-                # Who reads a large image of a user's own is that user's job, which others do not wait for.
-                unknown = self._images.unknown_bytes(manifest)
-                if unknown > room:
-                    continue
-                room -= unknown
-                image = self._images.find(manifest, self._account)
+                found = self._looks.one(manifest.folder.parent, look) if manifest.owner else look()
             except ExtractorError as exc:
                 wrong.append(str(exc))
-            else:
+                continue
+            if found is not None:
+                image, size = found
+                room -= size
                 used.add(image.digest)
                 self._command(manifest, image)
         self._images.prune(used, time.time())
         return wrong
+
+    def _image_within(self, manifest: Manifest, room: int) -> tuple[Image, int] | None:
+        """Return an image and the bytes of it that are read for that; None: more than `room`.
+
+        Who reads a large image of a user's own is that user's job, which others do not wait for.
+        """
+        unknown = self._images.unknown_bytes(manifest)
+        return None if unknown > room else (self._images.find(manifest, self._account), unknown)
 
     def compile(self, manifest: Manifest) -> None:
         """Compile a program's modules for the containers of this process, and of those that it will start."""

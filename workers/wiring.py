@@ -215,7 +215,7 @@ def seal_of(own: WorkerSettings) -> PoolSeal | None:
 def installed(own: WorkerSettings) -> tuple[dict[str, Manifest], list[str]]:
     """Return the site's and the users' extractors, and what is wrong with users' ones."""
     folder = _users(own)
-    users, wrong = own_extractors.load_users(folder) if folder else ({}, [])
+    users, wrong = own_extractors.together(*own_extractors.load_users(folder)) if folder else ({}, [])
     return manifest.load_all(manifest.folders(own.extractors)) | users, wrong
 
 

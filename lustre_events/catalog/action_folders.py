@@ -89,12 +89,6 @@ def load_own(folder: Path | None, identity: str) -> ContainerAction:
     return own(own_extractors.load_user(folder, identity, actions=True))
 
 
-def load_users(folder: Path | None) -> tuple[dict[str, ContainerAction], list[str]]:
-    """Return users' own actions by identity, and a sentence for each that does not count."""
-    found, problems = own_extractors.load_users(folder, actions=True) if folder is not None else ({}, [])
-    return {identity: own(each) for identity, each in found.items()}, problems
-
-
 def _check(path: Path) -> Check:
     try:
         schema = json.loads(path.read_text(encoding="utf-8")) if path.exists() else NOTHING

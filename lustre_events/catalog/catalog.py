@@ -8,15 +8,18 @@ the old one, and a user's broken file harms nobody else.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from lustre_events.catalog import action_folders, manifest, own_extractors
+from lustre_events.catalog.looks import Looks, Unanswered
 from lustre_events.catalog.manifest import Manifest
+from lustre_events.catalog.own_extractors import Own
 from lustre_events.catalog.program_files import Room, walk
 from lustre_events.catalog.subscriptions import Allowed, SubscriptionFolder, stamped, users_subscriptions
-from lustre_events.catalog.user_rules import UsersRules, groups_of, rule_files, user_rules
+from lustre_events.catalog.user_rules import RuleText, UsersRules, groups_of, rule_files, user_rules
 from lustre_events.config.nearest import nearest
 from lustre_events.config.toml_text import read_toml, sentence
 from lustre_events.domain.rules import batch_scripts, containers, transfers
@@ -80,9 +83,12 @@ class Found:
 class Catalog:
     """Reads the places, and tells when something there has changed."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, looks: Looks | None = None) -> None:
         self._places = places
         self._stamp: Stamp = ()
+        self._looks = looks or Looks()
+        self._texts: Mapping[Path, RuleText] = {}
+        self._own: dict[Path, Mapping[Path, Own]] = {}
         self.found = Found()
 
     def load(self) -> Found:
@@ -91,13 +97,20 @@ class Catalog:
         Raises:
             ConfigError, ManifestError: what belongs to the site is wrong. What belongs to users is a problem.
         """
-        stamp = tuple(_stamps(self._places))
+        self._looks.begin()
+        return self._loaded(tuple(_stamps(self._places, self._looks)))
+
+    def _loaded(self, stamp: Stamp) -> Found:
+        self._looks.begin()
         extractors, problems = self._extractors()
         known, grants, wrong = self._action_names()
         site = _site_rules(self._places.rules, extractors, known)
-        users = UsersRules(self._places.user_rules, extractors, known, grants)
-        self._stamp = stamp
+        users = UsersRules(
+            self._places.user_rules, extractors, known, grants, looks=self._looks, before=self._texts
+        )
+        self._texts = users.texts
         own = users.actions | self._subscriptions(known, grants, users)
+        self._stamp = () if self._looks.left_some else stamp
         actions = ActionRules(site.actions.rules, own, frozenset(users.paused))
         exclude = (*self._places.exclude, *([containers.STAGING_GLOB] if self._places.has_containers else []))
         rules = Rules(site.rules, users.rules, actions).leaving_out(exclude)
@@ -116,11 +129,13 @@ class Catalog:
 
     def allowed(self) -> Allowed:
         """Return what users' rules may name now, and what each is granted. Raises ConfigError."""
+        self._looks.begin()
         known, grants, _ = self._action_names()
         return _allowed(known, grants)
 
     def user_file(self, path: Path) -> Rules:
         """Return the rules of one user's file, wherever it is. Raises as `user_rules`."""
+        self._looks.begin()
         known, grants, _ = self._action_names()
         return user_rules(path, self.extractors(), known, grants)[1]
 
@@ -130,8 +145,8 @@ class Catalog:
         installed = action_folders.load_all(self._places.actions)
         scripts = batch_scripts.endpoints(self._places.scripts)
         _check_granted(grants, installed, scripts, self._places)
-        own, wrong = action_folders.load_users(self._places.user_actions)
-        installed |= own
+        own, wrong = self._of_users(self._places.user_actions, actions=True)
+        installed |= {name: action_folders.own(each) for name, each in own.items()}
         endpoints |= {each.name: each for each in map(_file_workers, installed.values())}
         endpoints = _of_rules(endpoints, transfers_on=self._places.transfers)
         endpoints |= scripts
@@ -144,6 +159,7 @@ class Catalog:
 
     def extractors(self) -> dict[str, Manifest]:
         """Return the extractors by identity. Raises ManifestError: one of the site's is wrong."""
+        self._looks.begin()
         return self._extractors()[0]
 
     def look(self) -> Found | None:
@@ -151,12 +167,13 @@ class Catalog:
 
         Where the site's own files are wrong now it is what there was before, with the sentence as a problem.
         """
-        stamp = tuple(_stamps(self._places))
+        self._looks.begin()
+        stamp = tuple(_stamps(self._places, self._looks))
         if stamp == self._stamp:
             return None
         before = self.found
         try:
-            return self.load()
+            return self._loaded(stamp)
         except LustreEventsError as exc:
             self._stamp = stamp
             kept = f"{sentence(exc)}; until that is corrected, rules and extractors stay as they were"
@@ -164,9 +181,17 @@ class Catalog:
             return self.found
 
     def _extractors(self) -> tuple[dict[str, Manifest], list[str]]:
-        found, folder = manifest.load_all(self._places.extractors), self._places.user_extractors
-        own, problems = own_extractors.load_users(folder) if folder is not None else ({}, [])
+        found = manifest.load_all(self._places.extractors)
+        own, problems = self._of_users(self._places.user_extractors)
         return {**found, **own}, problems
+
+    def _of_users(self, folder: Path | None, *, actions: bool = False) -> Own:
+        if folder is None:
+            return {}, []
+        before = self._own.get(folder)
+        found, wrong = own_extractors.load_users(folder, actions=actions, looks=self._looks, before=before)
+        self._own[folder] = found
+        return own_extractors.together(found, wrong)
 
 
 def _file_workers(action: action_folders.ContainerAction) -> Endpoint:
@@ -242,7 +267,7 @@ def read_endpoints_and_grants(path: Path | None) -> tuple[dict[str, Endpoint], S
     return endpoints, grants_of(read_toml(text, str(path)), str(path), endpoints)
 
 
-def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
+def _stamps(places: Places, looks: Looks) -> Iterator[tuple[str, int, int, int]]:
     for single in (
         places.rules,
         places.endpoints,
@@ -251,24 +276,39 @@ def _stamps(places: Places) -> Iterator[tuple[str, int, int, int]]:
         if single is not None:
             yield from _stamp(single)
     with contextlib.suppress(OSError):
-        for path in rule_files(places.user_rules)[0]:
-            yield from _stamp(path, follow=False)
+        files = rule_files(places.user_rules)[0]
+        yield from _stamps_of(looks, {path: partial(_listed, _stamp(path, follow=False)) for path in files})
     if places.subscriptions is not None:
         for path in stamped(places.subscriptions):
             yield from _stamp(path, follow=False)
     for folder in (*places.extractors, *places.actions):
         for path in sorted(folder.glob(f"*/{manifest.FILE_NAME}")):
             yield from _folder_stamps(path.parent, Room(), follow=True)
-    for users in (places.user_extractors, places.user_actions):
-        yield from _stamps_of_users(users)
+    for kind in (places.user_extractors, places.user_actions):
+        users = own_extractors.users_of(kind) if kind is not None else []
+        yield from _stamps_of(looks, {user: partial(_listed, _stamps_of_user(user)) for user in users})
 
 
-def _stamps_of_users(kind: Path | None) -> Iterator[tuple[str, int, int, int]]:
-    own = own_extractors.own_folders(kind)[0] if kind is not None else {}
-    for folders in own.values():
-        room = Room()
-        for path in folders:
-            yield from _folder_stamps(path, room, follow=False)
+def _stamps_of(looks: Looks, asked: Mapping[Path, Callable[[], Stamp]]) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the stamps of users' files and folders, in their order, and one for each that does not answer."""
+    found: dict[Path, Stamp] = {}
+    for place, look in looks.each(asked):
+        try:
+            found[place] = look()
+        except Unanswered:
+            found[place] = ((str(place), -1, 0, 0),)
+    for place in asked:
+        yield from found[place]
+
+
+def _listed(stamps: Iterator[tuple[str, int, int, int]]) -> Stamp:
+    return tuple(stamps)
+
+
+def _stamps_of_user(user: Path) -> Iterator[tuple[str, int, int, int]]:
+    room = Room()
+    for path in own_extractors.programs_of(user, []):
+        yield from _folder_stamps(path, room, follow=False)
 
 
 def _folder_stamps(folder: Path, room: Room, *, follow: bool) -> Iterator[tuple[str, int, int, int]]:

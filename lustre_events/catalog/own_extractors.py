@@ -10,9 +10,11 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from lustre_events.catalog.looks import Looks, Unanswered
 from lustre_events.catalog.manifest import ACTION, FILE_NAME, NAME, Manifest, load
 from lustre_events.catalog.program_files import Room, listed
 from lustre_events.config.toml_text import sentence
@@ -24,18 +26,27 @@ MOST_OWN = 20
 MOST_NAMES = 1_000
 """Entries of a user's folder of which each may be an extractor."""
 MOST_USERS = 10_000
+JOB_SECONDS = 30.0
+"""How long a job may wait for the folder of its user's extractor."""
 MOST_SENTENCES = 5
 """About one user's extractors."""
 
+Own = tuple[dict[str, Manifest], list[str]]
+"""Extractors or actions by identity, and sentences about those that do not count."""
 
-def load_user(folder: Path, identity: str, room: Room | None = None, *, actions: bool = False) -> Manifest:
+
+def load_user(folder: Path, identity: str, *, actions: bool = False, looks: Looks | None = None) -> Manifest:
     """Return a user's own extractor; `folder` has a folder per user, named after them, with their extractors.
 
-    `actions`: it holds actions.
+    `actions`: it holds actions. `looks`: how long it may take.
 
     Raises:
-        ManifestError: there is no such user or extractor, it is not that user's, or wrong.
+        ManifestError: there is no such user or extractor, it is not that user's, is wrong, or does not answer.
     """
+    return (looks or Looks(JOB_SECONDS)).at(folder / identity, partial(_load, folder, identity, actions=actions))
+
+
+def _load(folder: Path, identity: str, room: Room | None = None, *, actions: bool) -> Manifest:
     user, _, name = identity.partition("/")
     if not USER.match(user) or not NAME.match(name):
         raise ManifestError(f"{identity!r}: no user's extractor has such a name; write it as user/name")
@@ -65,30 +76,44 @@ def _of_kind(found: Manifest, *, actions: bool) -> Manifest:
     )
 
 
-def load_users(folder: Path, *, actions: bool = False) -> tuple[dict[str, Manifest], list[str]]:
-    """Return users' own extractors, or actions, by identity, and sentences about those that do not count.
+def load_users(
+    folder: Path, *, actions: bool = False, looks: Looks | None = None, before: Mapping[Path, Own] | None = None
+) -> tuple[dict[Path, Own], list[str]]:
+    """Return what users have by their folders, and sentences about folders.
 
-    One that is wrong is left out, for it must not harm anybody else's.
+    One that is wrong is left out, for it must not harm anybody else's. `before` is what they had: that stays where
+    a folder does not answer.
     """
-    found: dict[str, Manifest] = {}
-    users, wrong = own_folders(folder)
-    for user, places in users.items():
-        own, sentences = _load_own(folder, user, places, actions=actions)
-        found |= own
-        wrong += sentences
-    return found, wrong
-
-
-def own_folders(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
-    """Return users' folders with a manifest, by user, and what is wrong with folders there."""
-    found: dict[str, list[Path]] = {}
+    found: dict[Path, Own] = {}
     wrong: list[str] = []
-    for user in _entries(folder, MOST_USERS, wrong):
-        places = [place for place in _entries(user, MOST_NAMES, wrong) if os.path.lexists(place / FILE_NAME)]
-        if len(places) > MOST_OWN:
-            wrong.append(f"{user}: more than {MOST_OWN} of them, so only the first ones count; remove some")
-        found[user.name] = places[:MOST_OWN]
+    users = _entries(folder, MOST_USERS, wrong)
+    asked = {user: partial(_load_own, folder, user, actions=actions) for user in users}
+    for user, look in (looks or Looks()).each(asked):
+        try:
+            found[user] = look()
+        except Unanswered as exc:
+            kept, _ = (before or {}).get(user, ({}, []))
+            found[user] = kept, [f"{exc}; until then its programs stay as they were"]
     return found, [sentence(each) for each in wrong]
+
+
+def together(found: Mapping[Path, Own], wrong: Sequence[str]) -> Own:
+    """Return what all users have, and all sentences."""
+    programs = {name: each for own, _ in found.values() for name, each in own.items()}
+    return programs, [*wrong, *(each for _, sentences in found.values() for each in sentences)]
+
+
+def users_of(folder: Path) -> list[Path]:
+    """Return the folders of users."""
+    return _entries(folder, MOST_USERS, [])
+
+
+def programs_of(user: Path, wrong: list[str]) -> list[Path]:
+    """Return the folders with a manifest of one user; what is wrong is put into `wrong`."""
+    places = [place for place in _entries(user, MOST_NAMES, wrong) if os.path.lexists(place / FILE_NAME)]
+    if len(places) > MOST_OWN:
+        wrong.append(f"{user}: more than {MOST_OWN} of them, so only the first ones count; remove some")
+    return places[:MOST_OWN]
 
 
 def _entries(folder: Path, most: int, wrong: list[str]) -> list[Path]:
@@ -105,17 +130,17 @@ def _entries(folder: Path, most: int, wrong: list[str]) -> list[Path]:
     return [folder / name for name in names[:most]]
 
 
-def _load_own(
-    folder: Path, user: str, places: Sequence[Path], *, actions: bool
-) -> tuple[dict[str, Manifest], list[str]]:
+def _load_own(folder: Path, user: Path, *, actions: bool) -> Own:
     room = Room()
     found: dict[str, Manifest] = {}
+    about: list[str] = []
     wrong: list[str] = []
-    for place in places:
-        identity = f"{user}/{place.name}"
+    for place in programs_of(user, about):
+        identity = f"{user.name}/{place.name}"
         try:
-            found[identity] = load_user(folder, identity, room, actions=actions)
+            found[identity] = _load(folder, identity, room, actions=actions)
         except LustreEventsError as exc:
             wrong.append(sentence(exc))
     more = len(wrong) - MOST_SENTENCES
-    return found, [*wrong[:MOST_SENTENCES], *([f"{user} has {more} more that do not count"] if more > 0 else [])]
+    said = [*map(sentence, about), *wrong[:MOST_SENTENCES]]
+    return found, [*said, *([f"{user.name} has {more} more that do not count"] if more > 0 else [])]

@@ -11,10 +11,12 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from lustre_events.catalog.looks import Look, Looks, Unanswered
 from lustre_events.catalog.program_files import listed, read_file
 from lustre_events.config.toml_text import sentence
 from lustre_events.domain.rules.action_file import ActionNames
@@ -29,13 +31,31 @@ MOST_RULE_FILES = 10_000
 SUFFIX = ".toml"
 
 
+@dataclass(frozen=True, slots=True)
+class RuleText:
+    """What stands in a user's file of rules."""
+
+    user: str
+    uid: int
+    text: bytes
+
+
 class UsersRules:
     """Rules of extractors and of actions by uid, and a sentence for each file that does not count."""
 
     def __init__(
-        self, folder: Path | None, extractors: Collection[str], known: ActionNames, grants: Sequence[Grant]
+        self,
+        folder: Path | None,
+        extractors: Collection[str],
+        known: ActionNames,
+        grants: Sequence[Grant],
+        *,
+        looks: Looks,
+        before: Mapping[Path, RuleText],
     ) -> None:
-        """Read a folder of files USER.toml."""
+        """Read a folder of files USER.toml. `before` is what stood in them: it stays where one does not answer."""
+        self.texts: dict[Path, RuleText] = {}
+        self._before = before
         self.rules: dict[int, tuple[Rule, ...]] = {}
         self.actions: dict[int, tuple[ActionRule, ...]] = {}
         self.problems: list[str] = []
@@ -51,13 +71,23 @@ class UsersRules:
                 f"{folder}: more than {MOST_RULE_FILES} entries of any kind, so not all rules count; remove some"
             )
             self.paused.add(EVERYBODY)
-        for path in paths:
+        for path, read in looks.each({path: partial(read_rules, path) for path in paths}):
             try:
-                self._take(*user_rules(path, extractors, known, grants))
+                self._take(*_parsed(path, self._text(path, read), extractors, known, grants))
             except LustreEventsError as exc:
                 self._refuse(path, str(exc))
             except Exception as exc:  # noqa: BLE001 - a stranger wrote it: whatever it does is about that user only
                 self._refuse(path, f"{path}: cannot be read ({type(exc).__name__}: {exc}), so it does not count")
+
+    def _text(self, path: Path, read: Look[RuleText]) -> RuleText:
+        try:
+            self.texts[path] = read()
+        except Unanswered as exc:
+            if path not in self._before:
+                raise
+            self.texts[path] = self._before[path]
+            self.problems.append(f"{exc}; until then its rules stay as they were")
+        return self.texts[path]
 
     def _take(self, uid: int, found: Rules) -> None:
         if found.rules:
@@ -88,8 +118,17 @@ def user_rules(
     """Return the uid of the user whose file of rules `path` is (it is named USER.toml), and the rules.
 
     Raises:
-        ConfigError: there is no such user; the file is not that user's or root's, or others may write to it; or a
-            rule is wrong.
+        ConfigError: as `read_rules`, or a rule is wrong.
+        ManifestError: the file cannot be read, or does not answer.
+    """
+    return _parsed(path, Looks().at(path, partial(read_rules, path)), extractors, known, grants)
+
+
+def read_rules(path: Path) -> RuleText:
+    """Return what stands in a user's file of rules.
+
+    Raises:
+        ConfigError: there is no such user; the file is not that user's or root's, or others may write to it.
         ManifestError: the file cannot be read.
     """
     user = path.name.removesuffix(SUFFIX)
@@ -108,9 +147,14 @@ def user_rules(
         raise ConfigError(f"{path}: owned by neither {user} nor root, so it is ignored; run: chown {user} {path}")
     if mode & 0o022:
         raise ConfigError(f"{path}: others may write to it, so it does not count; chmod go-w {path}")
-    author = Author(user, uid, allowance_of(grants, user, groups_of(user) if grants else ()))
-    text = read_file(path, owner, MOST_RULE_BYTES)[0]
-    return uid, parse(text, str(path), extractors, user=user, known=replace(known, author=author))
+    return RuleText(user, uid, read_file(path, owner, MOST_RULE_BYTES)[0])
+
+
+def _parsed(
+    path: Path, of: RuleText, extractors: Collection[str], known: ActionNames, grants: Sequence[Grant]
+) -> tuple[int, Rules]:
+    author = Author(of.user, of.uid, allowance_of(grants, of.user, groups_of(of.user) if grants else ()))
+    return of.uid, parse(of.text, str(path), extractors, user=of.user, known=replace(known, author=author))
 
 
 def groups_of(user: str) -> set[str]:
