@@ -39,7 +39,8 @@ def _server(settings: Settings, index_url: str, listen: str) -> Callable[[], Non
         raise ConfigError(f"the console needs {exc.name}: pip install 'lustre-events[web]'") from exc
     opened = site(settings, index_url, partial(status_report.status, counting=status_report.Counting()), listen)
     spool = Spool(folder_of(os.environ), settings.web.spool_bytes)
-    server = server_of(make_app(opened), listen, settings.web.threads, settings.web.listen_group, spool)
+    own = settings.web
+    server = server_of(make_app(opened), listen, own.threads, own.listen_group, spool, https=own.https)
     opened.history.start()
     click.echo(f"The console is at {shown(listen)}", err=True)
 

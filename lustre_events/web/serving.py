@@ -58,7 +58,7 @@ UNIX = "unix:"
 
 
 def server_of(
-    app: Application, listen: str, threads: int, group: str = "", spool: Spool | None = None
+    app: Application, listen: str, threads: int, group: str = "", spool: Spool | None = None, *, https: bool = False
 ) -> BaseWSGIServer:
     """Return a server for `app` that listens, not running yet.
 
@@ -68,6 +68,7 @@ def server_of(
         threads: how many requests are answered at once.
         group: who may connect to the Unix socket, besides this process's own group.
         spool: keeps long answers; None: in the system's folder for temporary files.
+        https: a proxy with TLS is in front of it, so addresses that are shown begin with https.
 
     Raises:
         ConfigError: the address is taken, is none, or the group is not known.
@@ -81,6 +82,7 @@ def server_of(
             Turns(app, threads, spool=spool), map=sockets, threads=threads + WAITING + SPARE_THREADS,
             ident="lustre-events", connection_limit=PLACES, asyncore_use_poll=True,
             outbuf_high_watermark=NO_BOUND,  # else who takes nothing of a long answer keeps a thread
+            url_scheme="https" if https else "http",
             max_request_body_size=BODY_BYTES,  # else bodies of a GB are taken before anybody looks at them
             **where,
         )  # fmt: skip

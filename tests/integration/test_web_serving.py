@@ -42,9 +42,9 @@ def console(tmp_path: Path) -> Console:
 
 
 @contextlib.contextmanager
-def served(app: Any, listen: str) -> Iterator[Any]:
+def served(app: Any, listen: str, *, https: bool = False) -> Iterator[Any]:
     """Serve an application until the end."""
-    server = server_of(app, listen, 2)
+    server = server_of(app, listen, 2, https=https)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -72,6 +72,18 @@ def test_a_proxy_comes_by_a_unix_socket(console: Console, tmp_path: Path) -> Non
         answer = asked(str(place), b"GET / HTTP/1.0\r\nX-Remote-User: %s\r\n\r\n" % OTHER.encode())
     assert answer.startswith(b"HTTP/1.0 200")
     assert f"<span>{OTHER}</span>".encode() in answer
+
+
+def test_addresses_begin_with_https_behind_a_proxy_with_tls() -> None:
+    """A feed's address is a key: a reader must not ask for it without TLS where the site has a proxy with TLS."""
+
+    def app(environ: dict[str, Any], start: Any) -> list[bytes]:
+        start("200 OK", [])
+        return [environ["wsgi.url_scheme"].encode()]
+
+    for https, scheme in ((True, b"https"), (False, b"http")):
+        with served(app, "127.0.0.1:0", https=https) as server:
+            assert asked(("127.0.0.1", int(server.effective_port)), ASK).endswith(b"\r\n\r\n" + scheme)
 
 
 def test_a_local_user_is_no_proxy(tmp_path: Path) -> None:
