@@ -31,7 +31,7 @@ stream      | 210 60 150 | Redis stream  | one per MDT, on disk
 dispatcher  | 400 60 150 | dispatcher    | the index's only writer
 queues      | 590 60 150 | RQ queues     | short jobs
 workers     | 780 60 150 | workers       | compute nodes
-mdt         | 20 190 150 | MDT changelog | cleared behind the reader
+mdt         | 20 190 150 | MDT changelog | cleared when it is safe
 courier     | 210 190 150 | courier      | webhooks and mail
 index       | 400 190 150 | index        | SQLite or PostgreSQL
 results     | 590 190 150 | results      | documents, facts

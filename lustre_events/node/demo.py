@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from lustre_events.node.sandbox import Sandbox, Say, choose_runtime, is_built, s
 DEADLINE_SECONDS = 120.0  # some seconds are enough, but on a busy machine
 FAMILIES_SECONDS = 240.0
 LOOK_SECONDS = 0.2
+SUMS = 4
+"""Lines of the index's part of a status that tell a newcomer something: objects, documents, pending, failed."""
 MOST_TOLD = 1 << 20
 
 RULES = """\
@@ -97,6 +100,7 @@ def run(images: Path, say: Say, *, keep: bool, full: bool = False) -> None:
                 demo_thumbnails.show(box, say)
             else:
                 say("\nNo pictures get thumbnails: that needs Apptainer, and the image `science`\n(make images).")
+            say("\nNext: docs/start.md goes through this step by step, with files of your own.")
             if keep:
                 _keep(box, say)
     finally:
@@ -129,7 +133,7 @@ def _story(box: Sandbox, runtime: str, say: Say) -> None:
             (hit,) = search.search(f'path:"/{sample.path}"')
             if sample.extractor not in {STAT, *hit.documents}:
                 _without_document(search.show(hit.fid), sample, runtime, say)
-        for line in status.index_lines(status.of_index(search.stats())):
+        for line in islice(status.index_lines(status.of_index(search.stats())), SUMS):
             say(f"  {line}")
     _ask(
         index,
@@ -210,7 +214,7 @@ def _listening() -> Iterator[tuple[str, list[bytes]]]:
 
 def _say_what_was_told(box: Sandbox, told: list[bytes], say: Say) -> None:
     box.wait(lambda: bool(told), "the listener is told", DEADLINE_SECONDS)
-    say("\nA rule tells a listener when a table is removed. It was told:")
+    say("\nA rule sends a message for each table that is removed. A listener got:")
     for body in told:
         event = json.loads(body)
         say(f"  {event['type']}  {printable(str(event['subject']).encode())}")
@@ -243,7 +247,7 @@ def _keep(box: Sandbox, say: Say) -> None:
     say(f"\nKept running. Drop files into {box.files} and search from another terminal:")
     say(f"  {Path(sys.argv[0]).resolve()} search --config {box.settings} 'columns:temperature'")
     with contextlib.suppress(KeyboardInterrupt):
-        say("End it with Ctrl-C.")
+        say("Press Ctrl-C to end it.")
         while True:  # signal.pause would sleep through a signal that comes just before it
             time.sleep(LOOK_SECONDS)
 

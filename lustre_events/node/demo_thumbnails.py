@@ -51,7 +51,7 @@ def show(box: Sandbox, say: Say) -> None:
         lambda: all((folder / f".{name}.{ACTION}.done").exists() for name in PICTURES),
         "each picture has its thumbnail", SECONDS,
     )  # fmt: skip
-    say("\nPictures come. A container makes a thumbnail beside each, as its owner:")
+    say("\nTwo pictures are written. A container adds a thumbnail to each, as its owner:")
     for path in sorted(folder.glob("[!.]*")):
         _, width, height = _HEAD.unpack(path.read_bytes()[: _HEAD.size])
         say(f"  /{FOLDER}/{path.name}  {width} x {height} pixels")

@@ -175,6 +175,7 @@ TYPED_ELSEWHERE = {
     ("extractors/README.md", "python"): "test_tutorial.py: writes this file",
     ("extractors/README.md", "text"): "test_tutorial.py: lines of the contract; an image is built of it",
     ("extractors/README.md", "toml"): "test_tutorial.py: rule, settings; test_extractor_schemas.py: manifest",
+    ("deploy/README.md", "nginx"): "tried by hand: CI has no nginx",
     ("examples/README.md", "sh"): "test_examples.py: starts the service with it",
 }
 """Blocks of other kinds than `console`, and what holds them true."""
@@ -183,7 +184,9 @@ TYPED_ELSEWHERE = {
 def test_every_block_of_the_docs_is_held_by_a_test() -> None:
     """A block is a `console` block, whose commands run, or of a kind that another test reads."""
     pages = {path.name: path for path in DOCS.glob("*.md")}
-    pages |= {f"{folder}/README.md": REPOSITORY / folder / "README.md" for folder in ("extractors", "examples")}
+    pages |= {
+        f"{folder}/README.md": REPOSITORY / folder / "README.md" for folder in ("deploy", "extractors", "examples")
+    }
     fences = {
         (name, kind)
         for name, path in pages.items()
