@@ -18,7 +18,7 @@ from bench.web import VIEWER, client_of
 from lustre_events.errors import ConfigError
 from lustre_events.index import open_search, open_writer
 from lustre_events.index.remote.client import PREFIX
-from lustre_events.index.search.paging import portions
+from lustre_events.index.search.asking import portions
 from lustre_events.inspect import export
 from lustre_events.web.personal_tokens import Tokens
 from lustre_events.web.store import Store

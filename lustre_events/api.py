@@ -31,11 +31,10 @@ from lustre_events.config import places
 from lustre_events.errors import ConfigError
 from lustre_events.index.opening import open_search, open_searched, open_server
 from lustre_events.index.remote import credentials
-from lustre_events.index.search.asking import Asking
+from lustre_events.index.search.asking import Asking, pages
 from lustre_events.index.search.hints.hint import Hint
 from lustre_events.index.search.hits import Facet, Hit, ObjectView, Page
 from lustre_events.index.search.key_list import KeyInfo
-from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 
 __all__ = ["Facet", "Hint", "Hit", "Index", "KeyInfo", "ObjectView", "Page", "Viewer", "connect"]

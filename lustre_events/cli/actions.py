@@ -22,8 +22,8 @@ from lustre_events.config.settings import Settings
 from lustre_events.errors import ConfigError
 from lustre_events.index.mount import Mount
 from lustre_events.index.opening import open_search
+from lustre_events.index.search.asking import pages
 from lustre_events.index.search.hits import printable_line
-from lustre_events.index.search.paging import pages
 from lustre_events.inspect.status.text import span_text
 from lustre_events.node import wiring
 

@@ -15,9 +15,8 @@ from lustre_events.cli.search import NOTHING_FOUND
 from lustre_events.errors import ConfigError
 from lustre_events.index.mount import Mount
 from lustre_events.index.query import find_options
-from lustre_events.index.search.asking import Asking
+from lustre_events.index.search.asking import Asking, pages
 from lustre_events.index.search.hits import Hit, hit_json, printable
-from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 
 

@@ -17,8 +17,8 @@ from lustre_events.config import places
 from lustre_events.errors import ConfigError, LustreEventsError
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.mount import Mount
+from lustre_events.index.search.asking import pages, portions
 from lustre_events.index.search.hits import Facet, Hit, Page, hit_json, match_line, name_text, printable
-from lustre_events.index.search.paging import pages, portions
 from lustre_events.index.search.portions import HitPortion
 from lustre_events.index.visibility import Viewer
 from lustre_events.inspect.export import FORMATS, Exported, write

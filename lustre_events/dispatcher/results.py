@@ -35,8 +35,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import msgspec
@@ -45,23 +45,24 @@ from lustre_events.changelog.fid import FID
 from lustre_events.config.settings import DispatcherSettings
 from lustre_events.dispatcher import fs_answers, tags
 from lustre_events.dispatcher.extractor_registry import ExtractorRegistry
-from lustre_events.dispatcher.result_batch import Taken, keep_for_migrations, looked_up
 from lustre_events.dispatcher.result_outcome import Follow, ResultOutcome, nobody
-from lustre_events.dispatcher.tags import SeenFacts
+from lustre_events.dispatcher.tags import SeenFacts, Tags
 from lustre_events.dispatcher.turn import Turn
-from lustre_events.dispatcher.work_planner import WorkPlanner
+from lustre_events.dispatcher.work_planner import Question, WorkPlanner
 from lustre_events.domain.bounds import converted
-from lustre_events.domain.pending import PendingRow, finished
+from lustre_events.domain.pending import PendingRow, finished, found_gone
 from lustre_events.domain.retries import LONGEST_RETRY_NS, excused, failed
+from lustre_events.domain.tallies import Tallies
 from lustre_events.domain.times import SECOND_NS
 from lustre_events.errors import ConfigError
-from lustre_events.index.interface import ObjectRow
+from lustre_events.index.interface import Facts, ObjectRow, WorkKey
 from lustre_events.index.values import clean
 from lustre_events.jobs.messages import STAT, Result
 
 log = logging.getLogger(__name__)
 
 _LATEST = (1 << 63) - 1
+GONE_WAIT_NS = 5 * SECOND_NS
 FULL_RETRY_NS = 600 * SECOND_NS
 """When a file is tried again whose worker was lost while Redis was full."""
 
@@ -78,6 +79,36 @@ def _why(result: Result, row: ObjectRow | None, before: PendingRow | None) -> st
     if row is not None and result.generation > row.generation:
         return "unasked"
     return "done" if row is None or before is None else "again"
+
+
+@dataclass(slots=True)
+class _Taken:
+    """A batch of results: what the index knows of their objects, and their changes until these are written."""
+
+    objects: Mapping[FID, ObjectRow]
+    pending: Mapping[WorkKey, PendingRow]
+    linked: Collection[FID]
+    """Objects that were not found, and have a name."""
+    released: Collection[FID]
+    """Objects whose content HSM had released, as far as is known."""
+    rows: dict[WorkKey, PendingRow | None] = field(default_factory=dict)
+    """What is left of pending rows that change."""
+    nameless: set[FID] = field(default_factory=set)
+    """Objects that are gone, and have no name."""
+    doubted: set[FID] = field(default_factory=set)
+    """Objects whose names are to be asked for."""
+    outdated: dict[FID, ObjectRow] = field(default_factory=dict)
+    """Objects that may have documents of older content."""
+    questions: list[Question] = field(default_factory=list)
+    facts: list[tuple[ObjectRow, int, Facts]] = field(default_factory=list)
+    documents: list[tuple[ObjectRow, Result]] = field(default_factory=list)
+    tags: list[tuple[ObjectRow, Result, Tags]] = field(default_factory=list)
+    failures: list[tuple[ObjectRow, Result, int]] = field(default_factory=list)
+    outcomes: list[ResultOutcome] = field(default_factory=list)
+    judged: list[Result] = field(default_factory=list)
+    tallies: Tallies = field(default_factory=Tallies)
+    written: bool = False
+    """Documents are in the index already; these results have none."""
 
 
 class FileSystemQuestion(Protocol):
@@ -136,13 +167,13 @@ class ResultWriter:
             ask.begin()
         known = [result for result in results if self._is_known(result)]
         dropped(turn, "unasked", len(results) - len(known))
-        taken = looked_up(turn, known, written=written)
+        taken = _looked_up(turn, known, written=written)
         for result in known:
             self._take_one(turn, result, taken, lost=lost)
-        keep_for_migrations(turn, taken, passed_ns)
+        _keep_for_migrations(turn, taken, passed_ns)
         self._write(turn, taken)
 
-    def _take_one(self, turn: Turn, result: Result, taken: Taken, *, lost: bool) -> None:
+    def _take_one(self, turn: Turn, result: Result, taken: _Taken, *, lost: bool) -> None:
         work = (result.fid, result.extractor)
         row = taken.objects.get(result.fid)
         before = taken.rows.get(work, taken.pending.get(work))
@@ -177,7 +208,7 @@ class ResultWriter:
             taken.rows[work] = after
 
     def _not_found(
-        self, turn: Turn, result: Result, before: PendingRow | None, after: PendingRow | None, taken: Taken
+        self, turn: Turn, result: Result, before: PendingRow | None, after: PendingRow | None, taken: _Taken
     ) -> PendingRow | None:
         """Return what is left of the row of an object that was not found: with a name it may have been renamed."""
         if result.fid in taken.linked:
@@ -190,7 +221,7 @@ class ResultWriter:
             taken.nameless.add(result.fid)
         return after
 
-    def _write(self, turn: Turn, taken: Taken) -> None:
+    def _write(self, turn: Turn, taken: _Taken) -> None:
         """Write what was found and what is left of rows, then what depends on that."""
         if taken.facts:
             turn.transaction.put_facts(taken.facts)
@@ -250,7 +281,7 @@ class ResultWriter:
         return known
 
     def _outcome(
-        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: Taken
+        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: _Taken
     ) -> tuple[str, PendingRow | None]:
         """Write one result; return how it counts and what is left of its pending row."""
         if result.status == "ok":
@@ -268,7 +299,7 @@ class ResultWriter:
         return "failed", after
 
     def _good(
-        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: Taken
+        self, turn: Turn, result: Result, row: ObjectRow, before: PendingRow | None, taken: _Taken
     ) -> PendingRow | None:
         """Write a good result; return what is left of its row. Raises ConfigError: it is not what it should be."""
         if result.extractor in self._asks:
@@ -282,7 +313,7 @@ class ResultWriter:
                 taken.outdated.setdefault(row.fid, row)
         return self._left(turn, result, before)
 
-    def _write_facts(self, turn: Turn, result: Result, row: ObjectRow, taken: Taken) -> None:
+    def _write_facts(self, turn: Turn, result: Result, row: ObjectRow, taken: _Taken) -> None:
         try:
             facts = converted(result.document, SeenFacts)
         except msgspec.ValidationError as exc:
@@ -329,3 +360,35 @@ class ResultWriter:
         if self._registry.excuses(result):
             return excused(before, turn.now_ns, self._retry_ns, error)
         return failed(before, turn.now_ns, self._retry_ns, 1 if result.final else self._tries, error)
+
+
+def _looked_up(turn: Turn, results: Sequence[Result], *, written: bool) -> _Taken:
+    """Return what the index knows of the objects of results; `written`: their documents are in the index."""
+    objects = turn.transaction.objects({result.fid for result in results})
+    pending = turn.transaction.pending([(result.fid, result.extractor) for result in results])
+    linked = turn.transaction.linked({result.fid for result in results if result.status == "gone"})
+    return _Taken(objects, pending, linked, _released(turn, objects.values()), written=written)
+
+
+def _keep_for_migrations(turn: Turn, taken: _Taken, passed_ns: int) -> None:
+    """Keep objects that are gone with documents, as long as a record of a migration may still come for these."""
+    for fid, _ in turn.transaction.documents(taken.nameless):
+        before = taken.pending.get((fid, STAT))
+        since_ns = before.gone_ns if before is not None and before.gone_ns else turn.now_ns
+        if since_ns > passed_ns:
+            taken.nameless.discard(fid)
+            taken.rows[fid, STAT] = _kept(before, since_ns, turn.now_ns)
+
+
+def _released(turn: Turn, rows: Iterable[ObjectRow]) -> set[FID]:
+    """Return which objects HSM had released when `stat` saw them last; those with newer content do not matter."""
+    seen = [row.fid for row in rows if row.known and row.generation > row.content]
+    return {fid for fid, (_, facts) in turn.transaction.facts(seen).items() if facts.released} if seen else set()
+
+
+def _kept(row: PendingRow | None, since_ns: int, now_ns: int) -> PendingRow | None:
+    """Return the row of an object that is gone, to be looked at again when it has been so for twice as long."""
+    if row is None:
+        return None  # a result that came twice; the row that it had is due anyway, or the sweeper finds the object
+    wait_ns = min(GONE_WAIT_NS + now_ns - since_ns, LONGEST_RETRY_NS)
+    return found_gone(row, since_ns, now_ns + wait_ns)

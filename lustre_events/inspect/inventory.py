@@ -13,9 +13,8 @@ from lustre_events.index.query.find_options import below
 from lustre_events.index.query.parser import both
 from lustre_events.index.remote.answers import FacetAnswer, ReportAnswer
 from lustre_events.index.remote.client import RemoteSearch
-from lustre_events.index.search.asking import Asking
+from lustre_events.index.search.asking import Asking, pages
 from lustre_events.index.search.hits import Facet, Hit, from_root, hit_json, name_text, printable, time_text
-from lustre_events.index.search.paging import pages
 from lustre_events.index.visibility import Viewer
 
 FIELDS = ("owner", "group", "projid", "pool", "type", "ext")

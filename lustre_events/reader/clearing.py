@@ -30,7 +30,6 @@ from lustre_events.errors import (
     ChangelogUserUnknown,
     ConfigError,
 )
-from lustre_events.reader.cleared_for import ClearedFor
 from lustre_events.reader.continuity import USER_GONE, Continuity, Gap
 from lustre_events.sources.interface import Source
 from lustre_events.streams.interface import ReaderStream, Tail
@@ -47,6 +46,46 @@ class _Times:
     next_at: float = _NEVER
     cleared_at: float = _NEVER
     barred_until: float = _NEVER
+
+
+class _ClearedFor:
+    """The id for which the MDT has accepted a clear, and up to where, as it is kept in Redis; "": none."""
+
+    def __init__(self, stream: ReaderStream) -> None:
+        self._stream = stream
+        self._kept = ""
+        self.user = ""
+        self.index = 0
+
+    def load(self, mark: int) -> None:
+        """Read what is kept; where that has no index, it is the mark. This process knows what Redis lost."""
+        self._kept = self._stream.cleared_for()
+        user, _, index = self._kept.partition(" ")
+        self.user = user or self.user
+        self.index = int(index or mark)
+
+    def keep(self, user: str) -> None:
+        """Keep that the MDT accepted a clear for this user, up to its present mark."""
+        self.user = user
+        self._write(user)
+
+    def keep_index(self) -> None:
+        """Keep the index too: the mark may advance without a clear."""
+        self._write(f"{self.user} {self.index}")
+
+    def forget(self) -> None:
+        """Keep nothing."""
+        self.user = ""
+        self._write("")
+
+    def _write(self, text: str) -> None:
+        if self._kept != text:
+            self._stream.set_cleared_for(text)
+            self._kept = text
+
+    def is_for(self, user: str) -> bool:
+        """Whether the MDT has accepted a clear for that id."""
+        return bool(self.user) and number(self.user) == number(user)
 
 
 class Clearing:
@@ -77,7 +116,7 @@ class Clearing:
         self._own_user = own_user
         self.user = settings.user
         self._stale = own_user is not None and not number(self.user)
-        self._taken = ClearedFor(stream)
+        self._taken = _ClearedFor(stream)
         self.mark = 0
         self.safe_index = 0
         self.cleared_index = 0

@@ -15,9 +15,8 @@ from lustre_events.errors import ConfigError, LustreEventsError, QueryError
 from lustre_events.history.losses import LossBook
 from lustre_events.index import open_search
 from lustre_events.index.remote.client import RemoteSearch
-from lustre_events.index.search.asking import Asking
+from lustre_events.index.search.asking import Asking, pages
 from lustre_events.index.search.failures import Choice, find
-from lustre_events.index.search.paging import pages
 from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from lustre_events.inspect import history, inventory

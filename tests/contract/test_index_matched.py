@@ -12,7 +12,7 @@ from lustre_events.changelog.fid import ROOT_FID
 from lustre_events.errors import QueryError
 from lustre_events.index.backend import Backend, Order, PagePosition, Reading, Row
 from lustre_events.index.query.tree import Node
-from lustre_events.index.search.paging import pages
+from lustre_events.index.search.asking import pages
 from lustre_events.index.search.search import Search
 from lustre_events.index.visibility import Viewer
 from tests.support.index.contents import Contents

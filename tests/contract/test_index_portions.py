@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lustre_events.index.search.asking import pages, portions
 from lustre_events.index.search.hits import Hit
-from lustre_events.index.search.paging import pages, portions
 from lustre_events.index.search.portions import DOCUMENTS_OF, ENOUGH_BYTES, HitPortion
 from lustre_events.index.search.search import Search
 from lustre_events.index.values import canonical

@@ -13,7 +13,7 @@ import pytest
 import lustre_events
 from lustre_events import api
 from lustre_events.errors import ConfigError, IndexUnavailable, QueryError
-from lustre_events.index.search.paging import pages
+from lustre_events.index.search.asking import pages
 from lustre_events.index.sqlite.database import open_database
 from tests.support.index.tables import add_file
 from tests.support.records.builders import fid_of

@@ -1,11 +1,11 @@
-"""The calls of an index, wherever it is: `Search` answers here, `RemoteSearch` over HTTPS.
+"""The calls of an index, wherever it is: `Search` answers here, `RemoteSearch` over HTTPS; and hits page by page.
 
 See `search.Search` for what each call means and raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -15,6 +15,9 @@ from lustre_events.index.search.hits import Facet, ObjectView, Page
 from lustre_events.index.search.key_list import KeyInfo
 from lustre_events.index.search.portions import PORTION, HitPortion
 from lustre_events.index.visibility import Viewer
+
+LOOKED_UP = 1_000
+"""How many hits are looked up together."""
 
 
 class Asking(Protocol):
@@ -76,3 +79,45 @@ class Asking(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def pages(
+    search: Asking,
+    query: str,
+    *,
+    limit: int | None = None,
+    sort: str | None = None,
+    cursor: str | None = None,
+    visible_to: Viewer | None = None,
+    portion: int = LOOKED_UP,
+    excerpts: bool = True,
+) -> Iterator[Page]:
+    """Yield the pages of a query, of up to `portion` hits, up to `limit` hits in all; see `Search.page`."""
+    left = limit
+    while left is None or left > 0:
+        wanted = portion if left is None else min(left, portion)
+        page = search.page(query, limit=wanted, sort=sort, cursor=cursor, visible_to=visible_to, excerpts=excerpts)
+        yield page
+        cursor, left = page.cursor, None if left is None else left - wanted
+        if cursor is None:
+            return
+
+
+def portions(
+    search: Asking,
+    query: str,
+    *,
+    limit: int | None = None,
+    sort: str | None = None,
+    cursor: str | None = None,
+    visible_to: Viewer | None = None,
+) -> Iterator[HitPortion]:
+    """Yield the same hits as columns, a portion after the other; see `Search.portion`. The first may be empty."""
+    left = limit
+    while left is None or left > 0:
+        wanted = PORTION if left is None else min(left, PORTION)
+        portion, cursor = search.portion(query, limit=wanted, sort=sort, cursor=cursor, visible_to=visible_to)
+        yield portion
+        left = None if left is None else left - portion.hits
+        if cursor is None:
+            return

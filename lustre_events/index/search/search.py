@@ -29,17 +29,17 @@ from lustre_events.index.backend import (
     Reading,
     Row,
     Stats,
-    ValueCount,
 )
-from lustre_events.index.fields import FIELDS, FieldType
+from lustre_events.index.fields import FIELDS
 from lustre_events.index.paths import paths_of
 from lustre_events.index.query.parser import parse
-from lustre_events.index.query.tree import Among, And, HasFid, Node, Or, Path, Readable, limited
+from lustre_events.index.query.tree import Among, And, HasFid, Node, Or, Path, limited
 from lustre_events.index.query.wildcards import escape
 from lustre_events.index.search import cursors, relevance
 from lustre_events.index.search.access import access_of, resolve
 from lustre_events.index.search.cursors import PageEnd
 from lustre_events.index.search.exact import settled
+from lustre_events.index.search.facets import tallied
 from lustre_events.index.search.hints.facts_and_paths import of_unknown_owners
 from lustre_events.index.search.hints.hint import Hint
 from lustre_events.index.search.hints.known import Known, knowing
@@ -61,7 +61,7 @@ from lustre_events.index.search.matched import explained
 from lustre_events.index.search.portions import PORTION, HitPortion, found_of, portion_of
 from lustre_events.index.search.subtree import walked
 from lustre_events.index.search.views import hits_of, is_readable, views_of
-from lustre_events.index.visibility import DirectoryAccess, Viewer, group_name, user_name
+from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 _End = Callable[[int], PageEnd]
 _Found = TypeVar("_Found", Row, FoundObject)
@@ -82,12 +82,6 @@ MOST_SUMMED = 500
 """Most objects that a summary looks at: more would delay the page."""
 
 SORTS = {field.name: field.source for field in FIELDS.values() if field.sortable}
-_TALLIES = {
-    field.name: field.source if field.type in {FieldType.USER, FieldType.GROUP} else field.name
-    for field in FIELDS.values()
-    if field.countable
-}
-"""What `Reading.tally` calls a field."""
 
 
 class Search:
@@ -221,7 +215,7 @@ class Search:
         viewer = _limits(visible_to)
         with self._backend.reading(viewer) as reading:
             hidden = self._meaning(reading, node, viewer)
-            return {name: _tallied(reading, hidden, name, viewer, limit) for name in fields}
+            return {name: tallied(reading, hidden, name, viewer, limit) for name in fields}
 
     def overview(
         self,
@@ -250,7 +244,7 @@ class Search:
             hidden = self._meaning(reading, node, viewer)
             found, end = _rows(reading, hidden, None, start, most + 1, access)
             whole, among = len(found) <= most, Among(tuple(row.id for row in found[:most]))
-            facets = {name: _tallied(reading, among, name, viewer, values) for name in fields}
+            facets = {name: tallied(reading, among, name, viewer, values) for name in fields}
             looked, rows, note = found[:most], found, None
             if sort == relevance.NAME:
                 ranked = self._candidates(reading, hidden, viewer, access)
@@ -352,7 +346,7 @@ class Search:
             if left_out and not reading.find(node, Order(), None, 1):
                 place = printable(path.strip(b"/"))
                 raise ConfigError(f"/{place}: left out by {WHY_LEFT_OUT}, so it has no sums")
-            return _tallied(reading, node, by, viewer, None)
+            return tallied(reading, node, by, viewer, None)
 
     def show(self, fid: FID, *, visible_to: Viewer | None = None) -> ObjectView:
         """Return all that is known of one object."""
@@ -502,23 +496,3 @@ def _in_order(
     order = order or Order()
     rows = find(node, order, start.after, limit)
     return rows, lambda number: PageEnd(start.now_ns, (getattr(rows[number], order.column), rows[number].id))
-
-
-def _by(field: str) -> str:
-    return _TALLIES.get(field, f".{field}")
-
-
-def _tallied(
-    reading: Reading, node: Node, field: str, viewer: Viewer | None, limit: int | None
-) -> tuple[Facet, ...]:  # fmt: skip
-    # A MIME type tells of the content.
-    seen = And((node, Readable())) if field == "mime" and viewer is not None else node
-    return _facets(field, reading.tally(seen, _by(field), limit))
-
-
-def _facets(field: str, tallies: Iterable[ValueCount]) -> tuple[Facet, ...]:
-    name = {"uid": user_name, "gid": group_name}.get(_by(field))
-    return tuple(
-        Facet(name(each.value) if name and isinstance(each.value, int) else each.value, each.files, each.bytes)
-        for each in tallies
-    )

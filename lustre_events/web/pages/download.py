@@ -9,7 +9,7 @@ import flask
 from werkzeug.wrappers import Response
 
 from lustre_events.index.mount import Mount
-from lustre_events.index.search.paging import portions
+from lustre_events.index.search.asking import portions
 from lustre_events.index.search.portions import HitPortion
 from lustre_events.inspect import export
 from lustre_events.web import signin
