@@ -172,6 +172,9 @@ def _headers(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers.setdefault("Cache-Control", "no-store")
+    # Where an address has slashes too many, werkzeug leads to the host that the request names.
+    if (response.location or "").startswith(flask.request.host_url):
+        response.location = "/" + str(response.location).removeprefix(flask.request.host_url).lstrip("/\\")
     return response
 
 

@@ -51,6 +51,8 @@ TURN_SECONDS = 30.0
 SPARE_THREADS = 2
 HEALTH = "/health"
 
+_PLAIN = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """A WSGI application."""
 
@@ -220,7 +222,7 @@ def _refused(
     status, kind = (
         ("503 Service Unavailable", "IndexUnavailable") if seconds else ("400 Bad Request", "ConfigError")
     )
-    again = [("Retry-After", str(seconds))] if seconds else []
+    again = [*_PLAIN, *([("Retry-After", str(seconds))] if seconds else [])]
     if environ.get("PATH_INFO", "").startswith(f"{PREFIX}/"):
         start_response(status, [("Content-Type", "application/json"), *again])
         return [json.dumps({"error": sentence, "kind": kind, "hints": []}).encode()]

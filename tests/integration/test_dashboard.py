@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Dashboard:
     address: str
     redis: redis.Redis
     process: int = 0
+    kept: set[str | None] = field(default_factory=set)
+    """What its answers said of caches."""
 
     def peak_bytes(self) -> int:
         """Return the most memory that the process has had."""
@@ -66,6 +68,7 @@ class Dashboard:
                 answer = stack.enter_context(urllib.request.urlopen(request, timeout=20))  # noqa: S310
             except urllib.error.HTTPError as exc:
                 answer = stack.enter_context(exc)
+            self.kept.add(answer.headers.get("Cache-Control"))
             return answer.status, answer.read().decode(), answer.headers.get("Content-Security-Policy", "")
 
 
@@ -177,6 +180,7 @@ def test_nothing_is_unpickled_markup_or_changed(dashboard: Dashboard, tmp_path: 
     assert {status for status, _, _ in answers.values()} <= {200, 404, 502}
     assert set(refused) <= {404, 405}
     assert everything(dashboard.redis) == before
+    assert dashboard.kept == {"no-store"}
 
 
 def test_what_unpacks_to_gigabytes_costs_little(dashboard: Dashboard) -> None:

@@ -357,6 +357,9 @@ def test_a_host_header_leads_nowhere(console: Console) -> None:
         assert "evil.example" not in client.get(path, headers={"Host": "evil.example"}).text
     stranger = console.app().test_client().get("/?q=a", headers={"Host": "evil.example"})
     assert stranger.headers["Location"].startswith("/login")
+    for path in ("/static//console.css", "/static/%2f%2fother.example/x", "//overview", "/file//x", "/api/v1"):
+        led = client.get(path, headers={"Host": "evil.example"}).headers.get("Location", "/")
+        assert (led[:1], led[1:2] in {"/", "\\"}) == ("/", False), (path, led)
 
 
 def test_a_cookie_that_was_made_up_opens_nothing(console: Console) -> None:

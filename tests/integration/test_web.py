@@ -415,7 +415,21 @@ def test_login_by_pam_needs_its_module() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:x", "", "//[evil", "https://[x]y/"],
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "javascript:x",
+        "",
+        "//[evil",
+        "https://[x]y/",
+        "/\r\nX-Evil: 1",
+        "/\t/evil.example",
+        "/x\0y",
+        "/x\x7f",
+        "/x\x85y",
+        "/x\udcffy",
+    ],
 )
 def test_the_login_leads_nowhere_else(address: str) -> None:
     """After the login one stays in the console, whatever the form says."""

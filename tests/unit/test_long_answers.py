@@ -69,7 +69,8 @@ def test_no_answer_keeps_the_others_out(tmp_path: Path, mib: int, most: str) -> 
     assert f"more than {most}, " in refused
     assert "search --format jsonl" in refused
     assert "again" not in refused
-    assert client.said == [("400 Bad Request", {"Content-Type": "text/plain; charset=utf-8"})]
+    ((status, headers),) = client.said
+    assert (status, headers["Cache-Control"], "Retry-After" in headers) == ("400 Bad Request", "no-store", False)
 
 
 def test_the_api_refuses_in_json(tmp_path: Path) -> None:

@@ -49,6 +49,6 @@ def _inside(address: str) -> str:
         parts = urlsplit(address)
     except ValueError:
         return "/"
-    # Browsers take a backslash for a slash.
+    # Browsers take a backslash for a slash; a line end would be one of the header.
     outside = parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in {"/", "\\"}
-    return "/" if outside else address
+    return address if address.isprintable() and not outside else "/"
