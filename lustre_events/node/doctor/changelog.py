@@ -79,8 +79,8 @@ def library(path: str, load: Callable[[str], llapi.Library] = llapi.load) -> Ite
     if lacking:
         names = ", ".join(f"{name} ({SIGNATURES[name].since})" for name in lacking)
         yield warning(
-            "liblustreapi", f"{found.path} works, but lacks {names}: some errors cannot be told apart",
-            "upgrade the Lustre client when it suits you",
+            "liblustreapi", f"{found.path} works, but lacks {names}: some errors cannot be distinguished",
+            "upgrade the Lustre client at the next opportunity",
         )  # fmt: skip
     else:
         yield ok("liblustreapi", f"{found.path} has every function that can be used")
@@ -100,13 +100,13 @@ def user(users: Users, name: str, server_mask: Collection[str], kinds: Collectio
     if not name:
         yield warning(
             subject, "no changelog user is set, so nothing is ever cleared",
-            f"lustre-events changelog register --mdt {users.mdt}, and do what it says",
+            f"lustre-events changelog register --mdt {users.mdt}, then follow what it prints",
         )  # fmt: skip
     elif own is None:
         known = ", ".join(each.id for each in users.users) or "none"
         yield failure(
             subject, f"the user {name} is not registered (registered: {known})",
-            f"lustre-events changelog register --mdt {users.mdt}, and do what it says",
+            f"lustre-events changelog register --mdt {users.mdt}, then follow what it prints",
         )  # fmt: skip
     elif own.idle_seconds is not None and own.idle_seconds > IDLE_DAYS_SECONDS * IDLE_SHARE:
         yield failure(

@@ -130,7 +130,7 @@ def open_to(account: str, folder: Path, may: May | None = None) -> Iterator[Find
         yield failure("images", f"[worker] run_as names {account!r}, which is not a user on this node",
                       "name one of /etc/passwd")  # fmt: skip
     except (OSError, subprocess.SubprocessError) as exc:
-        yield failure("images", f"whether {account} reaches the images in {folder} cannot be asked: {exc}",
+        yield failure("images", f"whether {account} can read the images in {folder} cannot be checked: {exc}",
                       f"su -s /bin/sh -c 'ls {folder}' {account}")  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def _setuid(program: Path) -> Iterator[Finding]:
         starter = Path(built.get("LIBEXECDIR", "/"), name, "bin", "starter-suid")
         with contextlib.suppress(OSError):  # there is none
             if starter.stat().st_mode & stat.S_ISUID:
-                yield warning("runtime", f"{starter} is setuid; extractors need none, and every user may try it",
+                yield warning("runtime", f"{starter} is setuid, which no extractor needs and users could attack",
                               "dnf remove apptainer-suid, or set allow setuid = no in apptainer.conf")  # fmt: skip
 
 

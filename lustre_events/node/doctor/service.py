@@ -128,7 +128,7 @@ def indexers(status: Status, wanted: int) -> Iterator[Finding]:
         yield ok("indexers", f"{len(alive)} run, {waiting} portions of results wait")
     elif alive:
         yield warning(
-            "indexers", f"{len(alive)} run, and [index] indexers is 0: the dispatcher gives them nothing to do",
+            "indexers", f"{len(alive)} run, and [index] indexers is 0: the dispatcher gives them no work",
             "systemctl disable --now lustre-events-indexer@1, and so on; or set [index] indexers",
         )  # fmt: skip
     yield from _refused_documents(sum(states[name].refused for name in alive))
@@ -271,8 +271,8 @@ def trouble(status: Status) -> Iterator[Finding]:
 def keys(status: Status) -> Iterator[Finding]:
     """Look whether somebody's documents have more different keys than are searched."""
     for extractor, uid in status.index.full if status.index else ():
-        yield warning(f"keys of {extractor}", f"files of uid {uid} have more different keys than are searched",
-                      "look at what these files are: what is new in their documents is not found")  # fmt: skip
+        yield warning(f"keys of {extractor}", f"files of uid {uid} have more different keys than can be searched",
+                      "find out what these files are: further new keys of theirs are not found")  # fmt: skip
 
 
 def rules(status: Status) -> Iterator[Finding]:

@@ -28,8 +28,8 @@ def index(path: Path) -> Iterator[Finding]:
     except OSError:
         return
     if size > LARGE_WAL:
-        yield warning("index", f"{wal} has {size // GIBIBYTE} GiB: somebody reads the index and never ends",
-                      f"fuser -v {path}, and end the oldest reader")  # fmt: skip
+        yield warning("index", f"{wal} has {size // GIBIBYTE} GiB: a program has kept the index open for too long",
+                      f"fuser -v {path}, then end the oldest of these programs")  # fmt: skip
 
 
 def redis(folder: str) -> Iterator[Finding]:
