@@ -4,8 +4,8 @@ Every call is one statement for all of its objects, with arrays as parameters: w
 trips. Who may write is decided by a lock on the row of `writer`: while one dispatcher is in a transaction no
 other can take over, and afterwards the first one's token is found to be gone.
 
-Nobody else writes but indexers (document_writer.py). The pending rows are in pending.py; migrations, sweeping and
-walks in upkeep.py.
+Nobody else writes but indexers (document_writer.py). The pending rows are in pending.py, extractors in
+extractor_table.py; migrations, sweeping and walks in upkeep.py.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from lustre_events.index.postgresql.database import (
     unpacked_links,
 )
 from lustre_events.index.postgresql.document_writer import end_stopped
+from lustre_events.index.postgresql.extractor_table import ExtractorTable
 from lustre_events.index.postgresql.fulltext import pieces
 from lustre_events.index.postgresql.keys import Keys
 from lustre_events.index.postgresql.pending import PendingTable
@@ -49,7 +50,6 @@ from lustre_events.index.postgresql.scans import Scans
 from lustre_events.index.postgresql.session import FACTS, columns
 from lustre_events.index.postgresql.statistics import Statistics
 from lustre_events.index.postgresql.upkeep import Upkeep
-from lustre_events.index.values import clean
 from lustre_events.index.writer_cache import Remembered
 from lustre_events.jobs.messages import MOST_OF_PORTION, TAGS, Result, decode_results
 
@@ -183,7 +183,7 @@ class PostgresqlWriter:
         return self._database
 
 
-class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
+class PostgresqlTransaction(PendingTable, RunTable, ExtractorTable, Scans, Upkeep):
     """See `interface.Transaction`."""
 
     def advance(self, before: Cursor, after: Cursor) -> None:
@@ -396,31 +396,6 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
         """Forget failed attempts, not the good documents beside them; return how many there were."""
         return self.forget_failures([(fid.pack(), name) for fid, name in works])
 
-    def register(self, extractors: Sequence[Identity]) -> dict[str, ExtractorState]:
-        """See `interface.IndexWriter`."""
-        if not extractors:
-            return {}
-        identities = [(each.name, clean(each.version), each.digest) for each in extractors]
-        self._run(
-            "INSERT INTO extractor (name, version, digest, serial)"
-            " SELECT name, version, digest, 1"
-            " FROM unnest(%b::text[], %b::text[], %b::text[]) AS new (name, version, digest)"
-            " ON CONFLICT (name) DO UPDATE"
-            " SET version = excluded.version, digest = excluded.digest, serial = extractor.serial + 1, failing = 0,"
-            " suspended = CASE WHEN extractor.failing > 0 THEN NULL ELSE extractor.suspended END"
-            " WHERE extractor.version != excluded.version OR extractor.digest != excluded.digest",
-            *columns(identities),
-        )
-        rows = self._run(
-            "SELECT name, version, digest, serial, suspended, disabled, failing FROM extractor"
-            " WHERE name = ANY(%b::text[])",
-            [each.name for each in extractors],
-        )
-        return {
-            name: ExtractorState(name, version, digest, serial, suspended, bool(disabled), failing)
-            for name, version, digest, serial, suspended, disabled, failing in rows
-        }
-
     def marked(self, name: bytes, each: int, most: int) -> list[FID]:
         """Return directories with a file of this name that root or the directory's owner owns; see `interface`."""
         rows = self._run(
@@ -443,20 +418,6 @@ class PostgresqlTransaction(PendingTable, RunTable, Scans, Upkeep):
             "INSERT INTO left_out (glob, fid) SELECT * FROM unnest(%b::text[], %b::bytea[])",
             list(found), list(found.values()),
         )  # fmt: skip
-
-    def put_states(self, states: Iterable[ExtractorState]) -> None:
-        """Write `suspended`, `disabled` and `failing` of registered extractors."""
-        rows = [
-            (each.name, None if each.suspended is None else clean(each.suspended), int(each.disabled), each.failing)
-            for each in states
-        ]
-        if rows:
-            self._run(
-                "UPDATE extractor SET suspended = new.suspended, disabled = new.disabled, failing = new.failing"
-                " FROM unnest(%b::text[], %b::text[], %b::integer[], %b::integer[])"
-                " AS new (name, suspended, disabled, failing) WHERE extractor.name = new.name",
-                *columns(rows),
-            )
 
     def count(self, counters: Mapping[str, int]) -> None:
         """Add to the counters."""
