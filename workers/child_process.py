@@ -74,6 +74,7 @@ def run(
     tell: Tell,
     pass_fds: Sequence[int] = (),
     group: RunGroup | None = None,
+    before: Callable[[], None] | None = None,
 ) -> Ended:
     """Run `argv` to its end and return how it ended; nothing of it is left when this returns or raises.
 
@@ -87,10 +88,13 @@ def run(
         tell: the `keeper`'s ear.
         pass_fds: descriptors that the child keeps under their numbers.
         group: the cgroup that it is put into, which bounds its memory; None: its container's is counted.
+        before: called in the child right before the program, in place of becoming `account`, which it has to do.
 
     Raises:
         OSError: the program cannot be started.
+        subprocess.SubprocessError: `before` has raised something; the program was not started.
     """
+    become = account if before is None else None
     with group.inside() if group else contextlib.nullcontext():
         process = subprocess.Popen(
             list(argv),
@@ -101,9 +105,10 @@ def run(
             cwd="/",
             start_new_session=True,
             pass_fds=tuple(pass_fds),
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=account.groups if account else None,
+            user=become.uid if become else None,
+            group=become.gid if become else None,
+            extra_groups=become.groups if become else None,
+            preexec_fn=before,  # noqa: PLW1509 - a process of a job has no other threads
         )
     try:
         tell(process.pid)

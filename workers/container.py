@@ -1,13 +1,14 @@
 """Extractors in Apptainer containers: one container for a whole batch.
 
 The flags are those that held when somebody tried to get out: no home, no host processes, no network, no
-capabilities, no environment, inputs bound one by one and read-only, no system call that makes a way out. A
+capabilities, no environment, inputs mounted one by one and read-only, no system call that makes a way out. A
 worker that is root never runs a container: it becomes `run_as` first. A user namespace is asked for, so that a
 setuid starter, where a site installed Apptainer with one, runs nothing as root here.
 
 What is bound is what was opened: an input's link could be made to lead elsewhere between our look at it
 and the runtime's. So the program gets no word on stdin before the inputs that the container's PID 1 sees
-have been compared, by device and inode, with the files that this worker holds open.
+have been compared, by device and inode, with the files that this worker holds open. Where there are several, the
+worker mounts them itself (see bound_inputs.py), and starts nothing with another file.
 
 Once a program has begun (see program_start.py), its files are to blame however it ends. Where it has not, a second
 run with no file in it decides: only an extractor that does not begin there either is to blame.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import os
 import shutil
 import subprocess
@@ -39,6 +41,7 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import ProgramFile
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, ManifestError, RuntimeMissing
 from workers import cgroups, child_process, syscalls
+from workers.bound_inputs import FEWEST, BoundInputs
 from workers.cgroups import RunGroup
 from workers.child_process import Bounds, Ended
 from workers.compiled import compiled
@@ -60,6 +63,8 @@ from workers.runs import (
     staging,
 )
 from workers.session_processes import container_init
+
+log = logging.getLogger(__name__)
 
 FLAGS = (
     "--userns", "--containall", "--no-home", "--pwd", "/", "--net", "--network", "none", "--no-privs",
@@ -273,6 +278,18 @@ class ContainerRuntime:
         return begun.seen or bool(ended.killed)
 
     def _launch(self, manifest: Manifest, image: Image, start: ProgramRun) -> tuple[Ended, frozenset[str]]:
+        if len(start.inputs) >= FEWEST:
+            try:
+                return self._start(manifest, image, start, by_runtime=False)
+            except subprocess.SubprocessError as exc:
+                # A kernel or node that does not allow it, or an input that went away.
+                log.debug("the inputs of %s are bound one by one: %s", manifest.name, exc, extra={"action": "bind"})
+        return self._start(manifest, image, start, by_runtime=True)
+
+    def _start(
+        self, manifest: Manifest, image: Image, start: ProgramRun, *, by_runtime: bool
+    ) -> tuple[Ended, frozenset[str]]:
+        """Run it; `by_runtime`: the runtime binds each input. Raises SubprocessError: this worker could not."""
         swapped: set[str] = set()
         begun = Beginning(start.on_line)
 
@@ -286,10 +303,14 @@ class ContainerRuntime:
             lines = start.stdin.splitlines(keepends=True)
             return b"".join(line for one, line in zip(start.inputs, lines, strict=False) if one.id not in found)
 
-        targets = [(one.name, one.file.path) for one in start.inputs]
+        targets = [(one.name, one.file.path) for one in start.inputs] if by_runtime else ()
         with staging(manifest, targets, compiled=self._compiled.get(manifest.digest, ())) as (folder, tell):
+            inputs = folder / "in"
             options = [_mount(folder / "extractor", PROGRAM_PATH)]
-            options += [_mount(folder / "in" / one.name, f"{IN_FOLDER}/{one.name}") for one in start.inputs]
+            if by_runtime:
+                options += [_mount(inputs / one.name, f"{IN_FOLDER}/{one.name}") for one in start.inputs]
+            else:
+                options.append(_mount(inputs, IN_FOLDER))
             if start.outputs is not None:
                 options.append(_mount(Path(os.fsdecode(start.outputs.path)), OUT_FOLDER, written=True))
             options.append(f"--security=seccomp:{syscalls.write(folder)}")
@@ -305,6 +326,7 @@ class ContainerRuntime:
                     stdin=look,
                     tell=tell,
                     group=group,
+                    before=None if by_runtime else BoundInputs(inputs, start.inputs, self._account),
                 )
         if not begun.seen and not ended.killed:
             raise ContainerFailed(f"the container of {manifest.name} did not run: {last_words(ended)}")
