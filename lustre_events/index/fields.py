@@ -1,7 +1,8 @@
 """The search fields that are not keys of documents: one row for each, the only place where they are listed.
 
-The parser (query/parser.py) makes a node of a field by its type, the search (search/search.py) sorts and counts by
-it, and the reference (docs/fields.md) lists it. A new field is a row here, and what its type needs in the parser.
+The parser (query/parser.py) makes a node of a field by its type, the search (search/search.py, search/facets.py)
+sorts and counts by it, and the reference (docs/fields.md) lists it. A new field is a row here, and what its type
+needs in the parser.
 """
 
 from __future__ import annotations
