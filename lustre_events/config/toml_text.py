@@ -48,7 +48,8 @@ def read_toml(data: bytes | str, origin: str) -> dict[str, Any]:
         _check_shape(text, origin)
         table = tomllib.loads(text)
     except (ValueError, RecursionError, OverflowError, MemoryError) as exc:  # of TOML, UTF-8 or a long number
-        raise ConfigError(f"{origin}: not a TOML file: {exc}") from exc
+        help_ = next((words for sign, words in _HELP.items() if sign in str(exc)), "")
+        raise ConfigError(f"{origin}: not a TOML file: {exc}{help_}") from exc
     _check_values(table, origin)
     return table
 
@@ -62,6 +63,14 @@ def _check_shape(text: str, origin: str) -> None:
             raise ConfigError(f"{origin}: more than {MOST_DEPTH} brackets within each other; make it flatter")
     if _LONG_KEY.search(bare):
         raise ConfigError(f"{origin}: a key of more than {MOST_DEPTH} parts; make it shorter")
+
+
+_HELP = {
+    "Invalid value": '; texts are written in quotes: name = "tables"',
+    "Unterminated string": "; a closing quote is missing",
+    "Cannot overwrite": "; a key stands twice in one section",
+}
+"""What to do about errors that people make who have never written TOML, by a sign of them."""
 
 
 def _stand_in(quoted: re.Match[str]) -> str:

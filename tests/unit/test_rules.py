@@ -238,6 +238,7 @@ def test_what_a_rule_asks_for() -> None:
         ("rule = 3", r"\[\[rule\]\]"),
         ("[rule]\nextractor = 'tabular'", r"\[\[rule\]\]"),
         ("nonsense", "not a TOML file"),
+        ("[[rule]]\nextractor = tabular", "texts are written in quotes"),
         ("matches = 'all'", "did you mean match"),
         ("match = 'some'", "all, first"),
         ("[[rule]]", "extractor is missing"),
