@@ -59,7 +59,7 @@ fuzz:
 	@LUSTRE_EVENTS_EXPLORE=$(FUZZ) $(BIN)/python -m pytest --timeout=7200 tests/integration/test_role_fuzzer.py $(PYTEST)
 	@LUSTRE_EVENTS_EXPLORE=$(FUZZ) $(BIN)/python -m pytest -m hypothesis --timeout=7200 $(FUZZED) $(PYTEST)
 FUZZED = $(addprefix tests/unit/test_,record.py record_text.py contract.py manifest.py toml_text.py rules.py rule_review.py \
-  index_query.py work.py bounds.py index_values.py requests_fuzz.py jobs_fuzz.py)
+  index_query.py job_messages.py bounds.py index_values.py requests_fuzz.py jobs_fuzz.py)
 
 EXPLORE ?= 10
 explore:
