@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import redis
 
 from lustre_events.errors import ConfigError, StreamUnavailable
+from lustre_events.jobs.bounded_reads import bounded
 from lustre_events.jobs.messages import JOB_FUNCTION, decode_job
 from lustre_events.jobs.packed import unpacked
 from lustre_events.jobs.pool_states import PoolState
@@ -23,6 +23,8 @@ MOST_QUEUES = 100
 MOST_WORKERS = 500
 MOST_JOBS = 10
 """Most jobs of each queue and state that are shown."""
+SET_BYTES = 16 << 20
+"""Most bytes of a set of names."""
 JOB_BYTES = 16 << 20
 ALL_BYTES = 64 << 20
 """Most bytes of all jobs together, packed and unpacked, that are read; of the others only their places are told."""
@@ -103,10 +105,7 @@ def look(client: redis.Redis) -> QueueView:
 
 def _members(client: redis.Redis, key: str, prefix: bytes, most: int) -> list[bytes]:
     """Return names in a set of RQ's, without its prefix; what has not that prefix is left out."""
-    try:
-        found = list(islice(cast("Iterable[bytes]", client.sscan_iter(key)), most))
-    except redis.ResponseError:
-        return []
+    found = _ask(client, [bounded(("SRANDMEMBER", key, most), SET_BYTES)])[0] or ()
     return sorted({name.removeprefix(prefix) for name in found if name.startswith(prefix)})
 
 
@@ -169,9 +168,9 @@ def _jobs(client: redis.Redis, queues: Sequence[bytes]) -> list[JobLine]:
 
 def _job_ids(client: redis.Redis, queues: Sequence[bytes]) -> list[tuple[bytes, bytes, str]]:
     """Return (id, queue, state) of each job."""
-    lists = [(queue, "waiting", ("LRANGE", b"rq:queue:" + queue, 0, MOST_JOBS - 1)) for queue in queues]
+    lists = [(queue, "waiting", bounded(("LRANGE", b"rq:queue:" + queue, 0, MOST_JOBS - 1))) for queue in queues]
     lists += [
-        (queue, state, ("ZREVRANGE", prefix.encode() + queue, 0, MOST_JOBS - 1))
+        (queue, state, bounded(("ZREVRANGE", prefix.encode() + queue, 0, MOST_JOBS - 1)))
         for queue in queues
         for state, prefix in _STATES
     ]

@@ -10,7 +10,7 @@
     rq:workers       set     workers at work; until they end
 
 Workers may write to all of them, and so may whoever has their login: what is read here is taken apart with care.
-A key of another type, or a member that RQ did not write, is passed over and counted.
+A key of another type, or of more bytes than RQ's have, and a member that RQ did not write, are passed over.
 
 A job's function is the string `messages.JOB_FUNCTION` and its one argument an encoded `messages.Job`: only JSON,
 only ASCII. Redis holds nothing here that the index could not make again: every job's rows have a lease.
@@ -38,6 +38,7 @@ from rq.serializers import JSONSerializer
 
 from lustre_events.errors import StreamDamaged, StreamFull, StreamUnavailable
 from lustre_events.jobs import pools
+from lustre_events.jobs.bounded_reads import HASH_BYTES, bounded
 from lustre_events.jobs.messages import ACTION, JOB_FUNCTION, Job, JobItem, encode_job
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class RqQueues:
 
     def still_waiting(self, queue: str, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs that wait in `queue`: no worker has taken them. Raises StreamUnavailable."""
-        (waiting,) = self._ask([("LRANGE", self._queue(queue).key, 0, MOST_JOBS)])
+        (waiting,) = self._ask([bounded(("LRANGE", self._queue(queue).key, 0, MOST_JOBS - 1))])
         found = set(waiting or ())
         return {job_id for job_id in job_ids if job_id.encode() in found}
 
@@ -238,9 +239,9 @@ class RqQueues:
             lists += [queue.intermediate_queue_key for queue in queues]
         # Members are "<job>:<execution>", scored with the time until which the worker has promised to live.
         found = self._ask([
-            *(("LRANGE", key, 0, MOST_JOBS) for key in lists),
+            *(bounded(("LRANGE", key, 0, MOST_JOBS - 1)) for key in lists),
             *(
-                ("ZRANGEBYSCORE", self._registry("wip", queue), now, "+inf", "LIMIT", 0, MOST_JOBS)
+                bounded(("ZRANGEBYSCORE", self._registry("wip", queue), now, "+inf", "LIMIT", 0, MOST_JOBS))
                 for queue in queues
             ),
         ])  # fmt: skip
@@ -262,7 +263,7 @@ class RqQueues:
     def _waiting_for_room(self, queues: Sequence[Queue], asked: Collection[bytes], now: float) -> set[bytes]:
         """Return those of the jobs whose promised time is over, and whose worker renews the key of their run."""
         late = self._ask([
-            ("ZRANGEBYSCORE", self._registry("wip", queue), "-inf", f"({now}", "LIMIT", 0, MOST_JOBS)
+            bounded(("ZRANGEBYSCORE", self._registry("wip", queue), "-inf", f"({now}", "LIMIT", 0, MOST_JOBS))
             for queue in queues
         ])  # fmt: skip
         wanted = set(asked)
@@ -309,7 +310,7 @@ class RqQueues:
     def _pools(self) -> list[str]:
         """Return the pools in this Redis, as far as this login may know of them."""
         try:
-            members = self._ask([("SRANDMEMBER", pools.NAMES, MOST_MEMBERS)])[0] or ()
+            members = self._ask([bounded(("SRANDMEMBER", pools.NAMES, MOST_MEMBERS))])[0] or ()
         except StreamUnavailable as exc:
             if isinstance(exc.__cause__, redis.exceptions.NoPermissionError):
                 return []
@@ -366,7 +367,10 @@ class RqQueues:
     def own_states(self, job_ids: Collection[str]) -> dict[str, JobState]:
         """Return `states` of jobs under this prefix. Raises StreamUnavailable."""
         found = {}
-        asked = [("HMGET", f"{self._prefix}:job:{job_id}", "status", "worker_name", "origin") for job_id in job_ids]
+        asked = [
+            bounded(("HMGET", f"{self._prefix}:job:{job_id}", "status", "worker_name", "origin"))
+            for job_id in job_ids
+        ]
         for job_id, fields in zip(job_ids, self._ask(asked), strict=True):
             state, worker, origin = (_text(each) for each in fields or (None, None, None))
             if state not in _STATES:
@@ -382,7 +386,7 @@ class RqQueues:
         names, damaged = self._members(self._workers_set, f"{self._prefix}:worker:", _WORKER)
         workers = []
         asked = [
-            ("HMGET", f"{self._prefix}:worker:{name}", "hostname", "state", "queues", "birth")
+            bounded(("HMGET", f"{self._prefix}:worker:{name}", "hostname", "state", "queues", "birth"), HASH_BYTES)
             for name in sorted(names)
         ]
         for name, fields in zip(sorted(names), self._ask(asked), strict=True):
@@ -397,7 +401,7 @@ class RqQueues:
         self, key: str, prefix: str, pattern: re.Pattern[str], most: int = MOST_MEMBERS
     ) -> tuple[list[str], int]:
         """Return the names in one of RQ's sets, at most `most`, and how many members are none."""
-        members = self._ask([("SRANDMEMBER", key, most)])[0]
+        members = self._ask([bounded(("SRANDMEMBER", key, most))])[0]
         if members is None:
             return [], 1
         texts = [member.decode(errors="replace") for member in members]
