@@ -24,7 +24,7 @@ import msgspec
 
 from lustre_events.changelog.fid import FID
 from lustre_events.errors import IndexUnavailable
-from lustre_events.index.query.tree import Node
+from lustre_events.index.query.tree import Node, Text
 from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 LONGEST_SECONDS = 3600.0
@@ -237,10 +237,11 @@ class Reading(Protocol):
     def count(self, node: Node) -> int:
         """Return how many objects match."""
 
-    def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
-        """Return for each of `ids` a number that grows with how often words (words.py) stand in its documents.
+    def frequencies(self, texts: Collection[Text], ids: Collection[int]) -> dict[int, float]:
+        """Return for each of `ids` a number that grows with how often words or phrases stand in its documents.
 
-        Each database has its own scale. Documents count whether they are readable or not.
+        Each database has its own scale, which only `ids` decide about. Documents count whether they are readable or
+        not.
         """
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:

@@ -17,7 +17,6 @@ from lustre_events.index.planner.planner import FEW
 from lustre_events.index.query.parser import parse
 from lustre_events.index.search.hints.known import knowing
 from lustre_events.index.search.subtree import walked
-from lustre_events.index.sqlite.database import add_places
 from lustre_events.index.sqlite.pages import aligned
 from lustre_events.index.sqlite.search import SqliteReading
 from lustre_events.index.visibility import Viewer
@@ -67,7 +66,6 @@ def made_indexes() -> Iterator[Callable[[], sqlite3.Connection]]:
 
     def make() -> sqlite3.Connection:
         index = make_index()
-        add_places(index)
         indexes.append(index)
         add_object(index, 0, type="d", **OPEN)
         return index
@@ -136,6 +134,28 @@ def test_words_are_counted_no_further_than_another_part_has_objects(made: Callab
         with MemoryBackend(index).reading(None) as reading:
             steps.append(steps_of(index, lambda: reading.selective(parse("frame AND energy:>190", now_ns=0))))
     assert steps[1] < 3 * steps[0]
+
+
+@pytest.mark.parametrize("query", ["fra* AND energy:>190", "ann* AND energy:>190", "zzz* AND energy:>190"])
+def test_a_beginning_is_not_looked_up_anew_for_each_object(
+    made: Callable[[], sqlite3.Connection], query: str
+) -> None:
+    """Beside a value that few files have, the beginning of a word is looked up as often for ten times as many."""
+    looked_up = []
+    for files in (20, 200):
+        index = made()
+        index.execute("BEGIN")
+        for number in range(files):
+            add_file(index, number + 1, b"frame%d" % number, {"x": {"energy": 200, "word": f"annealed {number}"}})
+        index.execute("COMMIT")
+        found = searching(index).page(query, limit=1000).hits
+        said: list[str] = []
+        index.set_trace_callback(said.append)
+        searching(index).page(query, limit=1000)
+        index.set_trace_callback(None)
+        assert len(found) == (0 if query.startswith("zzz") else files)
+        looked_up.append(sum("_idx" in each and "SELECT" in each for each in said))
+    assert looked_up[1] <= looked_up[0] + 2
 
 
 def steps_of(index: sqlite3.Connection, look: Callable[[], Any]) -> int:

@@ -45,7 +45,7 @@ from lustre_events.index.postgresql.fulltext import phrase
 from lustre_events.index.postgresql.tally import tally
 from lustre_events.index.postgresql.upkeep import MOVED, moved_of
 from lustre_events.index.postgresql.visibility import listed_directories, readable, seen
-from lustre_events.index.query.tree import Node
+from lustre_events.index.query.tree import Node, Text
 from lustre_events.index.visibility import DirectoryAccess, Viewer
 
 LOOK = 2_000
@@ -181,9 +181,9 @@ class PostgresqlReading:
         found = all_hold(planner.driven(condition), planner.live)
         return self._one(Clause.of("SELECT count(*) FROM object o WHERE {}", found))
 
-    def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
-        """Return how often words stand in the documents of objects."""
-        query = " | ".join(filter(None, (phrase(word, prefix=False) for word in words)))
+    def frequencies(self, texts: Collection[Text], ids: Collection[int]) -> dict[int, float]:
+        """Return how often words or phrases stand in the documents of objects."""
+        query = " | ".join(filter(None, (phrase(each.words, prefix=each.prefix) for each in texts)))
         found = dict.fromkeys(ids, 0.0)
         if query and found:
             ranks = self._run(Clause(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from lustre_events.errors import QueryError
 from lustre_events.index.backend import Ranked, Reading
@@ -22,27 +24,45 @@ _NAME_WEIGHT = 2.0
 
 
 def by_relevance(reading: Reading, node: Node, found: Sequence[Ranked], most: int) -> list[int]:
-    """Return up to `most` ids, the best first: words in names, then their number in documents; then the newest.
+    """Return up to `most` ids, the best first.
 
-    What the viewer may not read or list does not count.
+    Words in names count most, then how often words and phrases stand in documents, then what is newer. What the
+    viewer may not read or list does not count.
 
     Raises:
         QueryError: the query has no words.
     """
-    words = _words(node)
-    if not words:
+    texts = _texts(node)
+    if not texts:
         raise QueryError("the order of relevance is about words; write some, or sort by another field")
     readable = [each.id for each in found if each.readable]
-    scores = {id_: often / (1 + often) for id_, often in reading.frequencies(words, readable).items()}
+    scores = {id_: often / (1 + often) for id_, often in reading.frequencies(texts, readable).items()}
     for id_ in _named(reading, node, found):
         scores[id_] = scores.get(id_, 0.0) + _NAME_WEIGHT
-    order = ((-scores.get(each.id, 0.0), -(each.mtime_ns or 0), each.id) for each in found)
-    return [id_ for _, _, id_ in heapq.nsmallest(most, order)]
+    return _best(scores, found, most)
 
 
-def _words(node: Node) -> set[str]:
-    leaves = [each for each in asked(node) if isinstance(each, Text)]
-    return {word for each in leaves for word in words_of(segmented(each.words))}
+def _best(scores: Mapping[int, float], found: Sequence[Ranked], most: int) -> list[int]:
+    """Return the ids of the highest scores, the newest first where these are equal: very many are, mostly."""
+    equal: defaultdict[float, list[Ranked]] = defaultdict(list)
+    for each in found:
+        equal[scores.get(each.id, 0.0)].append(each)
+    best: list[int] = []
+    for score in sorted(equal, reverse=True):
+        if len(best) == most:
+            break
+        best += [each.id for each in heapq.nsmallest(most - len(best), equal[score], key=_newest_first)]
+    return best
+
+
+def _newest_first(each: Ranked) -> tuple[float, int]:
+    return (-each.mtime_ns if each.mtime_ns is not None else math.inf, each.id)
+
+
+def _texts(node: Node) -> set[Text]:
+    """Return the words and phrases that are asked for, and are some."""
+    texts = {Text(segmented(each.words).strip(), each.prefix) for each in asked(node) if isinstance(each, Text)}
+    return {each for each in texts if any(words_of(each.words))}
 
 
 def _named(reading: Reading, node: Node, found: Sequence[Ranked]) -> Iterator[int]:

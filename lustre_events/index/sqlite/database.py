@@ -82,7 +82,6 @@ def open_database(path: Path) -> sqlite3.Connection:
             ):  # fmt: skip
                 connection.execute(f"PRAGMA {pragma}")
             names.watch(connection)
-            add_places(connection)
     except BaseException:
         connection.close()
         raise
@@ -151,11 +150,6 @@ def add_functions(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that the scripts of the schema call."""
     connection.create_function("le_text", 1, text_of, deterministic=True)
     connection.create_function("le_unquoted", 1, unquote_to_bytes, deterministic=True)
-
-
-def add_places(connection: sqlite3.Connection) -> None:
-    """Give a connection a table of where each word stands in the full text, for the order of relevance."""
-    connection.execute("CREATE VIRTUAL TABLE temp.places USING fts5vocab (main, fulltext, instance)")
 
 
 @functools.cache

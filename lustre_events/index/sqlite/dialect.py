@@ -8,7 +8,7 @@ statistics of them. That is why a search makes up to three efforts here (pages.p
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from lustre_events.domain import acl
@@ -18,12 +18,14 @@ from lustre_events.index.planner.dialect import Dialect, Effort, Lookup, Words
 from lustre_events.index.query.key_values import KeyNode, exact
 from lustre_events.index.query.matching import probe
 from lustre_events.index.query.wildcards import name_bytes
-from lustre_events.index.sqlite.documents import SLOT_BITS
+from lustre_events.index.sqlite.documents import SLOT_BITS, body_has_words
 from lustre_events.index.visibility import MODE, Viewer, permits_sql
 from lustre_events.index.words import words_of
 
 MANY_TIMES = 4
 """Up to this many times FEW objects are still quickly found by their ids alone."""
+_WORTH_BODIES, _WORTH_NAMES = 500, 5_000
+"""Objects whose documents, or names, are looked at as quickly as the places of a frequent prefix are counted."""
 MANY_SHARE = 50
 """The first of more than one in this number of objects are found as quickly by looking at objects in order."""
 
@@ -102,18 +104,23 @@ class SqliteDialect(Dialect):
         """Return the table with the index that is to be used."""
         return f"document INDEXED BY document_{'failure' if column == 'failure' else 'extractor'}"
 
-    def words(self, words: str, *, prefix: bool, few: int, effort: Effort) -> Words:
+    def words(self, words: str, *, prefix: bool, few: int, effort: Effort) -> Words | None:
         """Return where words stand that follow each other."""
-        phrase = (_phrase(words, prefix=prefix),)
+        phrase = (phrase_of(words, prefix=prefix),)
         found = f"SELECT rowid >> {SLOT_BITS} AS id FROM fulltext WHERE fulltext MATCH ?"  # noqa: S608 - a constant
         of_object = f"AND rowid >= o.id << {SLOT_BITS} AND rowid < (o.id + 1) << {SLOT_BITS}"
         test = Clause.of(self.exists, Clause(f"FROM fulltext WHERE fulltext MATCH ? {of_object}", phrase))
+        if prefix:  # it would be looked up anew for each object
+            name = self._function(1, partial(body_has_words, wanted=list(words_of(words)), prefix=True))
+            test = Clause.of(self.exists, Clause(f"FROM {self.documents_of_object} AND {name}(d.body)"))
 
         def stream(after: int) -> tuple[Clause, ...]:
             return (Clause(f"{found} AND rowid >= ? ORDER BY rowid", (*phrase, (after + 1) << SLOT_BITS)),)
 
         source = Clause(found, phrase)
-        size = self.counted(source, few) if effort > Effort.QUICK else MANY
+        size = self.counted(source, few) if _is_counted(effort, few, _WORTH_BODIES, prefix=prefix) else MANY
+        if not size:  # no document is looked at for that
+            return None
         return Words(source, size, test, (stream,))
 
     def name_words(
@@ -123,13 +130,11 @@ class SqliteDialect(Dialect):
         wanted = list(words_of(words))
         if not wanted:
             return None
-        phrase = (_phrase(words, prefix=prefix),)
+        phrase = (phrase_of(words, prefix=prefix),)
         source = Clause("SELECT rowid AS id FROM naming WHERE naming MATCH ?", phrase)
         # Its names are looked at themselves: a prefix would be looked up anew for each object, and of several names
         # the words may stand in one that is not seen.
-        self._functions += 1
-        name = f"le_named_{self._functions}"
-        self._connection.create_function(name, 1, partial(name_has_words, wanted=wanted, prefix=prefix))
+        name = self._function(1, partial(name_has_words, wanted=wanted, prefix=prefix))
         # Whether it is seen comes last: few names have the words, and each directory is asked for.
         named = all_hold(Clause("link.fid = o.fid"), Clause(f"{name}(link.name)"), seen)
         probe = Clause.of(self.exists, Clause.of("FROM link WHERE {}", named))
@@ -138,7 +143,7 @@ class SqliteDialect(Dialect):
         def stream(after: int) -> tuple[Clause, ...]:
             return (Clause(f"{source.sql} AND rowid > ? ORDER BY rowid", (*phrase, after)),)
 
-        size = self.counted(source, few) if effort > Effort.QUICK else MANY
+        size = self.counted(source, few) if _is_counted(effort, few, _WORTH_NAMES, prefix=prefix) else MANY
         member = Clause.of(self.member, source)
         return SqlCondition(probe, all_hold(member, rest), source, rest, size, streams=(stream,), besides=rest)
 
@@ -146,9 +151,7 @@ class SqliteDialect(Dialect):
         """Return a condition that looks into the object's documents, but for a value at one place of a table."""
         if exact(node):
             return None
-        self._functions += 1
-        name = f"le_probe_{self._functions}"
-        self._connection.create_function(name, 2, probe(node))
+        name = self._function(2, probe(node))
         found = f"FROM {self.documents_of_object} AND d.body IS NOT NULL AND {name}(d.extractor, d.body)"
         return Clause.of(self.exists, found)
 
@@ -175,6 +178,13 @@ class SqliteDialect(Dialect):
             self._objects = int(self.run(Clause("SELECT coalesce(max(id), 0) FROM object"))[0][0])
         return min(max(few, self._objects // MANY_SHARE), MANY_TIMES * few)
 
+    def _function(self, arguments: int, function: Callable[..., bool]) -> str:
+        """Return the name that SQL calls a function by."""
+        self._functions += 1
+        name = f"le_test_{self._functions}"
+        self._connection.create_function(name, arguments, function)
+        return name
+
     def counted(self, source: Clause, limit: int) -> int:
         """Return how many rows a SELECT has, which is counted once."""
         if (source, limit) not in self._counts:
@@ -182,6 +192,11 @@ class SqliteDialect(Dialect):
         return self._counts[source, limit]
 
 
-def _phrase(words: str, *, prefix: bool) -> str:
+def _is_counted(effort: Effort, few: int, worth: int, *, prefix: bool) -> bool:
+    """Return whether to count where words stand: that of a prefix reads all places of all words that begin so."""
+    return effort > Effort.QUICK and not (prefix and few < worth)
+
+
+def phrase_of(words: str, *, prefix: bool) -> str:
     """Return one phrase of FTS5's own query language."""
     return '"' + words.replace('"', '""') + '"' + (" *" if prefix else "")

@@ -33,6 +33,7 @@ from lustre_events.index.sqlite.keys import Keys
 from lustre_events.index.sqlite.origin import Origins, own_members, whole
 from lustre_events.index.sqlite.search_rows import SearchRows
 from lustre_events.index.values import TABLES, canonical, flatten
+from lustre_events.index.words import has_words
 
 SLOT_BITS = 12
 """A document's id is its object's id, shifted by this number of bits, and a number: so the full text, which knows
@@ -217,6 +218,11 @@ def remove_failures(connection: sqlite3.Connection, works: Iterable[tuple[bytes,
 def text_of(body: str) -> str | None:
     """Return what the full text has of a stored document; None: nothing (for migrations)."""
     return flatten(json.loads(body)).text or None
+
+
+def body_has_words(body: str | None, wanted: Sequence[str], *, prefix: bool) -> bool:
+    """Return whether the full text of a stored document has these words, one behind the other; see `has_words`."""
+    return body is not None and has_words(flatten(json.loads(body)).text, wanted, prefix=prefix)
 
 
 def _provenance(connection: sqlite3.Connection, row: DocumentRow) -> dict[str, Any]:

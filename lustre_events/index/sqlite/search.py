@@ -37,18 +37,17 @@ from lustre_events.index.documents import FULL
 from lustre_events.index.planner import key_suggestions
 from lustre_events.index.planner.clause import Clause, all_hold
 from lustre_events.index.planner.planner import FEW, Planner
-from lustre_events.index.query.tree import Node
+from lustre_events.index.query.tree import Node, Text
 from lustre_events.index.sqlite import local_disk
 from lustre_events.index.sqlite.among import select_among
 from lustre_events.index.sqlite.database import (
     BUSY_SECONDS,
-    add_places,
     check_readable,
     check_version,
     sqlite_errors,
     there,
 )
-from lustre_events.index.sqlite.dialect import LISTED, SqliteDialect, readable_by
+from lustre_events.index.sqlite.dialect import LISTED, SqliteDialect, phrase_of, readable_by
 from lustre_events.index.sqlite.documents import SLOT_BITS
 from lustre_events.index.sqlite.origin import whole
 from lustre_events.index.sqlite.pages import COLUMNS, Pages, T, row_of, rows_of
@@ -61,6 +60,9 @@ _NO_INDEX = "{}: there is no index here yet; start a dispatcher (lustre-events r
 _WRITTEN = ", ".join(f"o.{name}" for name in FoundObject._fields[:-3])
 _found: Callable[[tuple[Any, ...]], FoundObject] = partial(tuple.__new__, FoundObject)
 """As its _make, which is a call more for each of very many."""
+_OFTEN = f"SELECT rowid >> {SLOT_BITS}, bm25(fulltext, 1e-6) FROM fulltext WHERE fulltext MATCH ?"  # noqa: S608
+"""With a weight so small, FTS5's rank is proportional to how often a phrase stands in a document: lengths of
+documents are not kept (`columnsize=0`; "The bm25() function" of SQLite's documentation of FTS5)."""
 _CHUNK = 500
 _FEW_CLIMBED = 5_000
 """Objects that are quickly asked, one by one, whether they lie below a directory; beyond that a walk is quicker."""
@@ -137,23 +139,24 @@ class SqliteReading:
         found = all_hold(self._planner.driven(self._planner.plan(node)), self._planner.live)
         return int(self._dialect.run(Clause.of("SELECT count(*) FROM object o WHERE {}", found))[0][0])
 
-    def frequencies(self, words: Collection[str], ids: Collection[int]) -> dict[int, float]:
-        """Return how often words stand in the documents of objects."""
-        found = dict.fromkeys(sorted(ids), 0.0)
-        first, last = min(found, default=0), max(found, default=0)
-        end = last + 1 << SLOT_BITS
-        places = "SELECT doc FROM temp.places WHERE term = ?"
-        limits: tuple[int, ...] = ()
+    def frequencies(self, texts: Collection[Text], ids: Collection[int]) -> dict[int, float]:
+        """Return how often words or phrases stand in the documents of objects, in multiples of the least."""
+        found = dict.fromkeys(ids, 0.0)
+        first, last = min(found, default=0), max(found, default=-1)
+        which = [Clause("rowid >= ? AND rowid < ?", (first << SLOT_BITS, last + 1 << SLOT_BITS))]
         if last - first > _BESIDE * len(found):
-            which = self._dialect.among(f"doc >> {SLOT_BITS}", found).sql
-            places, limits = f"{places} AND (doc >= ? OR {which})", (end,)
-        for word in words:
-            for (place,) in self._connection.execute(places, (word, *limits)):
-                # They come in order: the first one behind all that is wanted ends it.
-                if place >= end:
-                    break
-                if (id_ := place >> SLOT_BITS) in found:
-                    found[id_] += 1
+            which.append(self._dialect.among(f"rowid >> {SLOT_BITS}", found))
+        where = all_hold(*which)
+        for text in texts:
+            often: dict[int, float] = {}
+            phrase = phrase_of(text.words, prefix=text.prefix)
+            statement = f"{_OFTEN} AND {where.sql}"
+            for id_, times in self._connection.execute(statement, (phrase, *where.parameters)):
+                if id_ in found:
+                    often[id_] = often.get(id_, 0.0) + abs(times)
+            least = min(often.values(), default=0.0) or 1.0
+            for id_, times in often.items():
+                found[id_] += times / least
         return found
 
     def tally(self, node: Node, by: str, limit: int | None) -> list[ValueCount]:
@@ -325,7 +328,6 @@ class SqliteBackend:
             self._connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             with sqlite_errors(path):
-                add_places(self._connection)
                 self._connection.execute("PRAGMA query_only = ON")
                 if check_version(self._connection, path) == 0:
                     raise IndexUnavailable(_NO_INDEX.format(path))
