@@ -169,6 +169,15 @@ def values() -> Search:
     return searching(index)
 
 
+def test_several_wrong_keys_are_put_right_together(values: Search) -> None:
+    """Each wrong key is named with the nearest one; the query with all of them replaced comes last."""
+    *each, whole = values.hints("row:7 AND column:zeit")
+
+    assert [hint.query for hint in each] == [None, None]
+    assert whole.query == "rows:7 AND columns:zeit"
+    assert whole.files == 1
+
+
 @examples(400)
 @given(query=st.lists(conditions, min_size=1, max_size=3).map(" AND ".join), stranger=st.booleans())
 @example(query="when:>2027", stranger=False)

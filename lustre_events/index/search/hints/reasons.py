@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from itertools import chain, islice
 
 from lustre_events.errors import IndexUnavailable, QueryError
 from lustre_events.index.fields import FIELDS
 from lustre_events.index.query import slips
-from lustre_events.index.query.slips import Part
-from lustre_events.index.query.tree import All, And, Node, Or
+from lustre_events.index.query.key_values import KeyNode
+from lustre_events.index.query.slips import Part, field_text, replaced
+from lustre_events.index.query.tree import All, And, KeyExists, Node, Or
 from lustre_events.index.query.written_dates import FORMS
 from lustre_events.index.search.hints.hint import Hint, best_without, counted, shown
 from lustre_events.index.search.hints.known import Known
 from lustre_events.index.search.hints.one_condition import of_leaf
 from lustre_events.index.search.left_out import WHY_LEFT_OUT
+from lustre_events.index.values import clean
 
 MOST_HINTS = 5
 MOST_PARTS = 6
@@ -104,8 +107,32 @@ def _of_parts(known: Known, query: str, parts: Sequence[Part]) -> Iterator[Hint]
         if not part.negative and not known.some(known.node(part.text)):
             absent = True
             yield from _of_part(known, query, part)
-    if not absent:
+    if absent:
+        yield from _with_near_keys(known, query, parts)
+    else:
         yield from _of_all(known, parts)
+
+
+def _with_near_keys(known: Known, query: str, parts: Sequence[Part]) -> Iterator[Hint]:
+    """Yield the query with the nearest keys where several are not known; one alone has its own hint."""
+    better, unknown = query, 0
+    for part in reversed(parts):  # what is before a change keeps its place
+        leaf = None if part.grouped or part.negative else known.node(part.text)
+        if not isinstance(leaf, KeyNode) or leaf.wild or known.files(KeyExists(leaf.key)):
+            continue
+        near = known.keys_near(leaf.key)
+        if not near:
+            return
+        better, unknown = (
+            replaced(better, part, "f", partial(_is_key, leaf.key), field_text(near[0][0])),
+            unknown + 1,
+        )
+    if unknown > 1 and (files := known.found_by(better)):
+        yield Hint("with the nearest keys that there are, the query finds something", better, files)
+
+
+def _is_key(key: str, text: str) -> bool:
+    return clean(text) == key
 
 
 def _of_all(known: Known, parts: Sequence[Part]) -> Iterator[Hint]:
