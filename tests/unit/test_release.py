@@ -76,7 +76,7 @@ def test_the_environment_of_the_tests_has_these_versions() -> None:
 
 def pips(script: str) -> list[str]:
     """Return the commands of a script that install or make wheels."""
-    commands = re.findall(r'/pip" (?:[^\\\n]|\\\n)+', (REPOSITORY / script).read_text("utf-8"))
+    commands = re.findall(r'(?:/pip"|-m pip) (?:[^\\\n]|\\\n)+', (REPOSITORY / script).read_text("utf-8"))
     assert commands
     return commands
 
