@@ -20,7 +20,6 @@ from tests.support.servers.redis import redis_server, redis_url, shared_redis_se
 from tests.support.servers.roles import role_passwords, role_urls, roles_server
 from tests.support.service.images import all_images, base_image, demo_images, open_folder
 from tests.support.service.tiny_image import tiny_image
-from tests.support.turns import pytest_runtest_protocol
 
 gc.disable()  # until all modules and tests are there: they stay, so nothing is garbage yet
 
@@ -45,7 +44,6 @@ __all__ = [
     "postgresql_schema_url",
     "postgresql_url",
     "profiles",
-    "pytest_runtest_protocol",
     "redis_server",
     "redis_url",
     "role_passwords",
