@@ -50,7 +50,7 @@ cgroups:
 # One machine and one story: the tests run in their order, and the first that fails ends it.
 field:
 	@VENV=$(VENV) deploy/bootstrap.sh test
-	@nice $(BIN)/python -m pytest -m field -x -rsP --show-capture=stdout tests/field $(PYTEST)
+	@$(BIN)/python -m pytest -m field -x -rsP --show-capture=stdout tests/field $(PYTEST)
 
 # A minute or more of random commands with the login of each role of Redis, then of odd input for whatever reads it.
 FUZZ ?= 30

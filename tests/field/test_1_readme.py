@@ -16,7 +16,7 @@ from tests.support.pages import CONSOLE, commands, shows
 from tests.support.service.command import REPOSITORY
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.field, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.field, pytest.mark.timeout(1800)]  # the first one builds images, tree and wheelhouse
 GOAL_SECONDS = 180.0
 MOST_EXPOSED = 3.0
 RUNS = ("redis", "reader", "dispatcher", "worker", "web")
