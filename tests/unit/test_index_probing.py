@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lustre_events.index.query.key_values import KeyNode
 from lustre_events.index.query.matching import _values, _values_of_some, probe, value_test
-from lustre_events.index.query.tree import KeyExists
+from lustre_events.index.query.tree import KeyEquals, KeyExists, KeyGlob, KeyRange
 from lustre_events.index.query.wildcards import matcher
 from lustre_events.index.values import MAX_ROWS, canonical, flatten
 from tests.support.profiles import examples
@@ -47,7 +48,12 @@ def test_a_probe_sees_what_the_search_rows_are(body: dict[str, Any], key: str) -
     found = _values("x", text, key)
 
     assert found == {kind: {value for name, value in pairs if name in wanted} for kind, pairs in flat.rows}
-    assert probe(KeyExists(key))("x", text) is value_test(KeyExists(key))(found)
+    asked: list[KeyNode] = [
+        KeyExists(key), KeyEquals(key, "red", None), KeyEquals(key, "3", 3.0), KeyGlob(key, "*0*"),
+        KeyRange(key, -2, 4, include_low=True, include_high=False), KeyRange(key, "b", None, True, True),
+        KeyRange(key, None, 0.5, True, True, time=(None, 10**18)),
+    ]  # fmt: skip
+    assert [probe(node)("x", text) for node in asked] == [value_test(node)(found) for node in asked]
 
 
 @given(st.dictionaries(names, values, max_size=4), st.sampled_from(["*", "a*", "*.b", "x.*", "*.a.*", "b"]))

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -48,6 +49,8 @@ _SHORT = 4_000
 """Characters of a body in which none of the bounds of a whole document can be reached."""
 _NONE: Kinds = {kind: frozenset() for kind in TABLES}
 _ANY: Kinds = {**_NONE, "word": frozenset(("",))}
+_ABSENT = object()
+_decode = msgspec.json.Decoder().decode
 _MOST_KEYS = 4096
 """Keys of which is remembered whether a glob fits, and words of which is remembered what they are."""
 
@@ -57,7 +60,10 @@ def probe(node: KeyNode) -> Callable[[str, str], bool]:
     key, matches = node.key, value_test(node)
     if not node.wild:
         of_scalar = _as_any if isinstance(node, KeyExists) else _of_scalar
-        return lambda extractor, body: matches(_values(extractor, body, key, of_scalar))
+        every = partial(_values, key=key, of_scalar=of_scalar)
+        if "." in key or len(key) > MAX_KEY_LENGTH:
+            return lambda extractor, body: matches(every(extractor, body))
+        return _probe_of_member(node, matches, of_scalar, every)
     fits = matcher(key)
 
     @functools.lru_cache(_MOST_KEYS)
@@ -65,6 +71,27 @@ def probe(node: KeyNode) -> Callable[[str, str], bool]:
         return fits(name) or fits(f"{extractor}.{name}")
 
     return lambda extractor, body: matches(_values_of_some(extractor, body, is_meant))
+
+
+def _probe_of_member(
+    node: KeyNode, matches: Callable[[Kinds], bool], of_scalar: _OfScalar, every: Callable[[str, str], Kinds]
+) -> Callable[[str, str], bool]:
+    """Return the same for a key without a dot, so for one member of a document: most of them are single values."""
+    key, absent = node.key, matches(_NONE)
+    numbers = [_is(test) for kind, test in lookups(node) if kind == "number"]
+
+    def look(extractor: str, body: str) -> bool:
+        if not _is_plain(body):
+            return matches(every(extractor, body))
+        value = searched(_decode(body)).get(key, _ABSENT)
+        if value is _ABSENT:
+            return absent
+        if _is_number(value):
+            return any(test(value) for test in numbers)
+        one = of_scalar(value)
+        return matches(every(extractor, body) if one is None else one)
+
+    return look
 
 
 def kinds_of(key: str, value: Any) -> Kinds:
@@ -102,6 +129,14 @@ def _any_is(test: ValueTest) -> Callable[[AbstractSet[Any]], bool]:
             return bool
 
 
+def _is(test: ValueTest) -> Callable[[Any], bool]:
+    """Return whether a single value is what the test wants, as a function."""
+    if isinstance(test, Between):
+        return partial(_inside, bounds=test)
+    among = _any_is(test)
+    return lambda value: among({value})
+
+
 def _inside(value: Any, bounds: Between) -> bool:
     low: Any = bounds.low
     high: Any = bounds.high
@@ -116,7 +151,7 @@ def _values(extractor: str, body: str, key: str, of_scalar: _OfScalar | None = N
         names.append(key[len(extractor) + 1 :])
     if not _is_plain(body):
         return _kinds([flatten(json.loads(body))], lambda name: name in names)
-    loaded = searched(msgspec.json.decode(body))
+    loaded = searched(_decode(body))
     members = [(name, each) for name in names for each in _members(loaded, name, 0)]
     if not members:
         return _NONE
@@ -134,7 +169,7 @@ def _values_of_some(extractor: str, body: str, is_meant: Callable[[str, str], bo
     if not _is_plain(body):
         return _kinds([flatten(json.loads(body))], lambda name: is_meant(extractor, name))
     found: dict[str, set[Any]] = {kind: set() for kind in TABLES}
-    for key, value in _scalars("", searched(msgspec.json.decode(body)), 0):
+    for key, value in _scalars("", searched(_decode(body)), 0):
         if is_meant(extractor, key):
             one = _of_scalar(value)
             for kind, values in (one or _kinds([flatten_values(key, [(value, 1)])], lambda _: True)).items():
@@ -158,11 +193,16 @@ def _kinds(flats: list[Flat], is_meant: Callable[[str], bool]) -> Kinds:
 def _of_scalar(value: Any) -> Kinds | None:
     """Return what one value is by its kind; None: only `flatten` knows."""
     kind = type(value)
-    if (kind is float and math.isfinite(value)) or (kind is int and abs(value) < MOST_INTEGER):
+    if _is_number(value):
         return {**_NONE, "number": {value}}
     if kind is bool or (kind is str and len(value) <= MAX_WORD_LENGTH):
         return _of_word(value)
     return None
+
+
+def _is_number(value: Any) -> bool:
+    kind = type(value)
+    return (kind is float and math.isfinite(value)) or (kind is int and abs(value) < MOST_INTEGER)
 
 
 def _as_any(value: Any) -> Kinds | None:
