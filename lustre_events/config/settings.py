@@ -259,7 +259,7 @@ class WebSettings:
     spool_bytes: int = setting(
         2 << 30,
         "most bytes of answers of more than 1 MiB that wait, in the service's own folder, to be taken; one may "
-        "have an eighth of them; 0: no answer has more than 1 MiB",
+        "have an eighth of them, those of one user half; 0: no answer has more than 1 MiB",
     )
     store: str = setting(
         "/var/lib/lustre-events-web/store.db",

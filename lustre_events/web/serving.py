@@ -169,14 +169,16 @@ class Turns:
                 return _busy(environ, start_response)
             turn = UserTurn(self._of_users, environ)
             try:
-                return self._answered(environ, start_response)
+                return self._answered(environ, start_response, turn)
             finally:
                 turn.end()
                 self._turns.release()
         finally:
             self._places.release()
 
-    def _answered(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _answered(
+        self, environ: dict[str, Any], start_response: Callable[..., Any], turn: UserTurn
+    ) -> Iterable[bytes]:
         """Return a whole answer; only then it begins, since it may come to one that there is no room for it."""
         begun: list[Any] = []
 
@@ -185,7 +187,8 @@ class Turns:
 
         of_file = environ.get("wsgi.file_wrapper", FileWrapper)
         try:
-            answer = _whole(self._app(environ, begin), of_file, self._spool)
+            parts = self._app(environ, begin)
+            answer = _whole(parts, of_file, lambda kept: self._spool.keep(kept, turn.uid))
         except TooLong as exc:
             return _refused(environ, start_response, str(exc))
         except NoRoom as exc:
@@ -195,7 +198,9 @@ class Turns:
 
 
 def _whole(
-    parts: Iterable[bytes], of_file: Callable[[LongAnswer], Iterable[bytes]], spool: Spool
+    parts: Iterable[bytes],
+    of_file: Callable[[LongAnswer], Iterable[bytes]],
+    keep: Callable[[Iterable[bytes]], LongAnswer],
 ) -> Iterable[bytes]:
     """Return an answer when all of it is there: in memory if it is short, else in a file that goes with it.
 
@@ -209,7 +214,7 @@ def _whole(
             kept.append(part)
             size += len(part)
             if size > KEPT_BYTES:
-                return of_file(spool.keep(chain(kept, rest)))
+                return of_file(keep(chain(kept, rest)))
         return kept
     finally:
         getattr(parts, "close", lambda: None)()

@@ -58,6 +58,11 @@ class UserTurn:
             self._turns.take(uid)
             self._uid = uid
 
+    @property
+    def uid(self) -> int | None:
+        """Whose it is; None: nobody's."""
+        return self._uid
+
     def end(self) -> None:
         """Note that the request is answered."""
         if self._uid is not None:

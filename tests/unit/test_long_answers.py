@@ -18,13 +18,16 @@ from lustre_events.index.remote.answers import RefusalAnswer
 from lustre_events.index.remote.client import PREFIX
 from lustre_events.web.long_answers import KEPT_BYTES, NoRoom, Spool, folder_of
 from lustre_events.web.serving import Turns
+from lustre_events.web.user_turns import take
 from tests.support.rows import each_row
 
 MIB = 1 << 20
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer with as many MiB as the path says."""
+    """Answer a user with as many MiB as the path says."""
+    if "uid" in environ:
+        take(environ, environ["uid"])
     start_response("200 OK", [("Content-Length", str(int(environ["PATH_INFO"]) * MIB))])
     return (bytes(MIB) for _ in range(int(environ["PATH_INFO"])))
 
@@ -36,13 +39,24 @@ class Client:
         self.turns = Turns(app, most=1, spool=spool)
         self.said: list[tuple[str, dict[str, str]]] = []
 
-    def ask(self, mib: int) -> Any:
-        """Return an answer of some MiB."""
+    def ask(self, mib: int, **user: int) -> Any:
+        """Return an answer of some MiB, for a user with a `uid`."""
 
         def start(status: str, headers: list[tuple[str, str]]) -> None:
             self.said.append((status, dict(headers)))
 
-        return self.turns({"PATH_INFO": str(mib)}, start)
+        return self.turns({"PATH_INFO": str(mib), **user}, start)
+
+
+def test_one_user_leaves_room_for_long_answers_of_others(tmp_path: Path) -> None:
+    """Half of the room is one user's; then that user is told so, and others' answers still come."""
+    client = Client(Spool(tmp_path, 16 * MIB))
+    waiting = [client.ask(2, uid=7) for _ in range(4)]
+    assert b"Your long answers that wait to be taken may have 8 MiB, and" in b"".join(client.ask(2, uid=7))
+    assert [client.said[at][0][:3] for at in (3, 4)] == ["200", "503"]
+    assert len(b"".join(client.ask(2, uid=8))) == 2 * MIB
+    waiting[0].close()
+    assert len(b"".join(client.ask(2, uid=7))) == 2 * MIB
 
 
 def test_all_long_answers_together_have_a_ceiling(tmp_path: Path) -> None:
