@@ -30,11 +30,6 @@ PREFIX = "Unable to synchronously open file "
 CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
 
-def is_netcdf(file: h5py.File, walk: Walk) -> bool:
-    """Whether the file says that the NetCDF library wrote it, or has its dimensions."""
-    return "_NCProperties" in file.attrs or bool(walk.dimensions)
-
-
 def conventions(document: dict[str, Any]) -> dict[str, Any]:
     """Return what the file says that it follows."""
     if not isinstance(named := document["attributes"].get("Conventions"), str):
@@ -59,18 +54,22 @@ def hdf5(opened: str | BinaryIO) -> dict[str, Any]:
     """Return the document of an HDF5 or NetCDF-4 file."""
     with opened_file(opened) as file:
         walk, reasons = Walk(), []
-        top = walk.attributes_of("", file)
+        attrs = file.attrs
+        names = list(attrs)
+        top = walk.attributes_of("", attrs, names)
         try:
-            file.visititems(walk.visit)
+            walk.over(file)
             for name, dataset in walk.datasets.items() if walk.dimensions else ():
-                if names := dimensions_of(name, file[name], walk.dimensions):
+                if names := dimensions_of(name, walk.scaled.get(name), walk.dimensions):
                     dataset["dimensions"] = names
         except READING as exc:
             if not walk.objects:
                 raise
             reasons.append(f"an object cannot be read: {clean(str(exc))}")
+        # The NetCDF library says that it has written a file, or has its dimensions there.
+        netcdf = "_NCProperties" in names or walk.dimensions
         document: dict[str, Any] = {
-            "format": "netcdf4" if is_netcdf(file, walk) else "hdf5",
+            "format": "netcdf4" if netcdf else "hdf5",
             "attributes": top,
             "group_count": walk.group_count,
             "groups": walk.groups,

@@ -41,6 +41,7 @@ class Walk:
         self.named: dict[str, dict[str, None]] = {}
         self.coordinates: list[Coordinate] = []
         self.columns: list[tuple[str, h5py.Dataset]] = []  # datasets with one dimension, for the preview
+        self.scaled: dict[str, h5py.Dataset] = {}  # those of `datasets` whose dimensions have scales
         self.named_coordinates: set[str] = set()  # by attributes `coordinates`
         self.crs = ""
         self.room = Room()
@@ -63,18 +64,37 @@ class Walk:
             self.group_count += 1
             if listed:
                 self.groups.append(name)
-                if found := self.attributes_of(name, thing):
+                attrs = thing.attrs
+                if found := self.attributes_of(name, attrs, list(attrs)):
                     self.attributes[name] = found
-            nexus = text_attribute(thing, "NX_class")
+            nexus = self.attributes.get(name, {}).get("NX_class")
+            nexus = nexus if isinstance(nexus, str) else text_attribute(thing, "NX_class")
             if nexus:
                 self.class_of[name] = nexus
         return self.late or self.objects >= MAX_SEEN or None
 
-    def attributes_of(self, path: str, thing: Any) -> dict[str, Any]:
-        """Return an object's attributes by name; what is left out or cut is remembered."""
+    def over(self, file: h5py.File) -> None:
+        """Visit all objects of a file, as h5py's `visititems`, which makes another File for each dataset."""
+
+        def visit(name: bytes) -> bool | None:
+            found = h5py.h5o.open(file.id, name)
+            try:
+                shown: str | bytes = name.decode()
+            except UnicodeDecodeError:
+                shown = name
+            if isinstance(found, h5py.h5d.DatasetID):
+                return self.visit(shown, h5py.Dataset(found, readonly=True))
+            return self.visit(shown, h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else None)
+
+        h5py.h5o.visit(file.id, visit)
+
+    def attributes_of(self, path: str, attrs: Any, names: list[str]) -> dict[str, Any]:
+        """Return an object's attributes by name, of which there are `names`; what is left out or cut is remembered.
+
+        `attrs` of a file opens it anew each time it is asked for, so it is asked for once.
+        """
         found: dict[str, Any] = {}
-        attrs = thing.attrs  # opens the object anew each time it is asked for
-        for name in list(attrs):
+        for name in names:
             shown = clean(name)
             where = f"{path}@{shown}" if path else shown
             if name in HIDDEN:
@@ -83,9 +103,7 @@ class Walk:
                 self.room.drop(where)
                 continue
             try:
-                if attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
-                    raise ValueError
-                value = attrs[name]
+                value = value_of(attrs, name)
             except READING:
                 self.room.drop(where)
                 continue
@@ -96,26 +114,23 @@ class Walk:
 
     def dataset(self, name: str, thing: h5py.Dataset) -> None:
         """Take one dataset; NetCDF's dimensions are datasets too."""
+        shape = thing.shape
         if is_scale(thing):
-            self.dimensions[name] = int(thing.shape[0]) if thing.shape else 0
+            self.dimensions[name] = int(shape[0]) if shape else 0
             if raw_attribute(thing, "NAME").startswith(UNNAMED_DIMENSION):
                 self.dataset_count -= 1
                 return
-        found: dict[str, Any] = {"dtype": type_name(thing.dtype), "shape": list(thing.shape or ())}
+        attrs = thing.attrs
+        if "DIMENSION_LIST" in (names := list(attrs)):
+            self.scaled[name] = thing
+        found: dict[str, Any] = {"dtype": type_name(thing.dtype), "shape": list(shape or ())}
         if (size := int(thing.size or 0)) < 1 << 63:
             found["size"] = size
-        if thing.chunks:
-            found["chunks"] = list(thing.chunks)
-        if filters := filters_of(thing):
-            found["filters"] = filters
-        if thing.compression:
-            found["compression"] = thing.compression
-            if isinstance(thing.compression_opts, int):
-                found["compression_level"] = thing.compression_opts
-        if attributes := self.attributes_of(name, thing):
+        found |= storage_of(thing)
+        if attributes := self.attributes_of(name, attrs, names):
             found["attributes"] = attributes
         self.datasets[name] = found
-        if len(thing.shape or ()) == 1 and len(self.columns) < 40:
+        if len(shape or ()) == 1 and len(self.columns) < 40:
             self.columns.append((name, thing))
 
     def conventions(self, name: str, thing: h5py.Dataset) -> None:
@@ -191,6 +206,37 @@ def small_value(thing: h5py.Dataset) -> Any:
         return None
 
 
+def value_of(attrs: Any, name: str) -> Any:
+    """Return an attribute's value, as h5py's `attrs` has it, which opens each one anew and makes more of it.
+
+    Raises:
+        ValueError: it is too large.
+    """
+    one = attrs.get_id(name)
+    if one.get_storage_size() > MAX_ATTRIBUTE_BYTES:
+        raise ValueError(f"it has more than {MAX_ATTRIBUTE_BYTES} bytes")
+    shape, dtype = one.shape, one.dtype
+    text = dtype.kind == "O" and shape == () and h5py.check_string_dtype(dtype) is not None
+    if shape is None or not (text or dtype.kind in "iufS"):
+        return attrs[name]
+    values = np.zeros(shape, dtype)
+    one.read(values)
+    value = values if values.ndim else values[()]
+    return value.decode("utf-8", "surrogateescape") if text else value
+
+
+def storage_of(thing: h5py.Dataset) -> dict[str, Any]:
+    """Return how a dataset is stored: in which chunks, through which filters, how compressed."""
+    found: dict[str, Any] = {"chunks": list(chunks)} if (chunks := thing.chunks) else {}
+    if filters := filters_of(thing):
+        found["filters"] = filters
+    if filters and (compression := thing.compression):
+        found["compression"] = compression
+        if isinstance(level := thing.compression_opts, int):
+            found["compression_level"] = level
+    return found
+
+
 def filters_of(thing: h5py.Dataset) -> list[str]:
     """Return the names of the filters that a dataset's chunks went through."""
     settings = thing.id.get_create_plist()
@@ -198,9 +244,9 @@ def filters_of(thing: h5py.Dataset) -> list[str]:
     return [clean(name.decode("utf-8", "replace")) or f"filter {number}" for number, _, _, name in found]
 
 
-def dimensions_of(name: str, thing: h5py.Dataset, scales: dict[str, int]) -> list[str]:
-    """Return the names of a dataset's dimensions, "" for one without; empty where it has no scales at all."""
-    if "DIMENSION_LIST" not in thing.attrs:
+def dimensions_of(name: str, thing: h5py.Dataset | None, scales: dict[str, int]) -> list[str]:
+    """Return the names of a dataset's dimensions, "" for one without; none of one without any scale (None)."""
+    if thing is None:
         return [name] if name in scales else []
     found = []
     for dimension in list(thing.dims)[:32]:
