@@ -250,18 +250,22 @@ TAKEN_UP = {
 
 
 def designed() -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """Return the files of each way by DESIGN.md, in their order, and the helpers that it passes."""
+    """Return the files of each way by DESIGN.md, in their order, and those that lie between two of them."""
     lines = (REPOSITORY / "DESIGN.md").read_text().splitlines()
     rows = [line.split("|")[2:5] for line in lines if re.match(r"\| \d+ \| `", line)]
+    columns = dict(zip(WAYS, zip(*rows, strict=True), strict=True))
     ways = {
-        name: [place(found[1]) for row in rows if (found := _FILE.search(row[n]))] for n, name in enumerate(WAYS)
+        name: [place(file) for cell in column for file in _FILE.findall(cell)] for name, column in columns.items()
     }
-    text = " ".join(lines).partition("What they pass")[2]
-    passed = {
-        name: {place(file) for file in _FILE.findall(text.partition(f"- {title}: ")[2].partition(" - ")[0])}
-        for name, title in (("record", "A record"), ("search", "A search"), ("job", "A job"), ("", "All of them"))
+    text = "\n".join(lines).partition("What lies between")[2]
+    between = {
+        name: {
+            place(file)
+            for file in _FILE.findall(text.partition(f"- A {name}: ")[2].partition("\n-")[0].partition("\n\n")[0])
+        }
+        for name in WAYS
     }
-    return ways, {name: passed[name] | passed[""] for name in WAYS}
+    return ways, between
 
 
 _FILE = re.compile(r"`([\w/]+\.py)`")
@@ -274,14 +278,16 @@ def place(file: str) -> str:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_what_is_sent_goes_the_way_of_the_design(name: str, sent: dict[str, Seen]) -> None:
-    """Each file of a way runs, called by one before it or by a helper of one; all else that runs is a helper."""
-    ways, passed = designed()
-    way, helpers, seen = ways[name], passed[name], sent[name]
+    """Each file of a way runs, called by another one or what lies between two; nothing else calls them."""
+    ways, lie_between = designed()
+    way, between, seen = {*ways[name]}, lie_between[name], sent[name]
+    ran = seen.beyond(sent["usual"])
 
-    assert seen.beyond(sent["usual"]) - helpers - {*way} == set(), "DESIGN.md names none of these on the way"
-    assert {*way} | helpers <= seen.functions.keys(), "these do not run any more"
-    assert not {*way} & helpers
-    for number, file in enumerate(way):
+    assert way <= seen.functions.keys(), "these do not run"
+    callers = {caller for caller, called in seen.calls if called in way} - way
+    assert callers & ran <= between, "these lie between, too"
+    assert between <= callers, "these do not"
+    for file in way - TAKEN_UP:
         callers = {caller for caller, called in seen.calls if called == file} - {file}
-        through = {caller for caller, called in seen.calls if called in callers & helpers}
-        assert file in TAKEN_UP or (callers | through) & {*way}, number
+        through = {caller for caller, called in seen.calls if called in callers & between}
+        assert (callers | through) & way, file
