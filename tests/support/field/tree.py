@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.support.service.command import REPOSITORY, clean_environment
@@ -102,14 +103,23 @@ def wheelhouse(project: Path, name: str) -> None:
 
 
 def older_wheelhouse(project: Path, work: Path, version: str, name: str) -> None:
-    """Make a wheelhouse of the version before: nothing was released yet, so it is this code by another number."""
+    """Make a wheelhouse of the version before: nothing was released yet, so it is this code by another number.
+
+    The packages that it needs are those of this version's wheelhouse.
+    """
     shutil.copytree(project, work, ignore=shutil.ignore_patterns("wheelhouse", "images", "*.deb"))
-    settings = work / "pyproject.toml"
+    settings, made = work / "pyproject.toml", project / name
     for unit in (work / "deploy/systemd").glob("*.service"):
         unit.write_text(f"# of {version}\n{unit.read_text()}")
     text, count = re.subn(r'^version = "[^"]+"', f'version = "{version}"', settings.read_text(), flags=re.MULTILINE)
     assert count == 1
     settings.write_text(text)
-    wheelhouse(work, name)
-    shutil.move(work / name, project / name)
+    shutil.copytree(project / "wheelhouse", made, ignore=shutil.ignore_patterns("lustre_events-*", "SHA256SUMS"))
+    pip = [sys.executable, "-P", "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", made, work],
+        env=clean_environment({}), stdin=subprocess.DEVNULL, timeout=MAKE_SECONDS, check=True,
+    )  # fmt: skip
+    sums = [f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.name}\n" for each in sorted(made.iterdir())]
+    (made / "SHA256SUMS").write_text("".join(sums))
     shutil.rmtree(work)
