@@ -135,7 +135,7 @@ class Packer:
                     fids.add(data[offset + 64 : offset + 80])
                     directories.add(source_parent)
                     name, _, old = name.partition(b"\0")
-                    if type_ == RecordType.MIGRT:  # only the parents are the other way round (namespace.py)
+                    if type_ == RecordType.MIGRT:  # only the parents are the other way round (record_meaning.py)
                         parent, source_parent = source_parent, parent
                     names.add(source_parent + (old or name))
                 names.add(parent + name)

@@ -1,8 +1,8 @@
 """The search fields that are not keys of documents: one row for each, the only place where they are listed.
 
 The parser (query/parser.py) makes a node of a field by its type, the search (search/search.py, search/facets.py)
-sorts and counts by it, and the reference (docs/fields.md) lists it. A new field is a row here, and what its type
-needs in the parser.
+sorts and counts by it, and the reference (docs/fields.md) lists it. A new field is a row here; one of type GLOB or
+BOOLEAN also has a node of its own, in a table of the parser.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class _Network(httpcore.NetworkBackend):
 
 
 class HttpSender:
-    """See `sender.Sender`."""
+    """See `interface.Sender`."""
 
     def __init__(
         self, endpoint: Endpoint, clock: Callable[[], float] = time.time, look: Look = socket.getaddrinfo

@@ -50,7 +50,7 @@ logging.getLogger("nats").setLevel(logging.CRITICAL)  # what goes wrong is an ou
 
 
 class JetStreamSender:
-    """See `sender.Sender`."""
+    """See `interface.Sender`."""
 
     def __init__(self, endpoint: Endpoint, look: Look = socket.getaddrinfo) -> None:
         self._endpoint = endpoint

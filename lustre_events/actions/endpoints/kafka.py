@@ -48,7 +48,7 @@ _log.propagate = False  # what goes wrong is an outcome
 
 
 class KafkaSender:
-    """See `sender.Sender`."""
+    """See `interface.Sender`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

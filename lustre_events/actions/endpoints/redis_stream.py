@@ -54,7 +54,7 @@ class _Connection(redis.Connection):
 
 
 class RedisSender:
-    """See `sender.Sender`."""
+    """See `interface.Sender`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

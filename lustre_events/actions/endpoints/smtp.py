@@ -101,7 +101,7 @@ class MailSenders:
 
 
 class SmtpSender:
-    """See `sender.Sender`."""
+    """See `interface.Sender`."""
 
     def __init__(self, endpoint: Endpoint, reached: _Reached) -> None:
         self._endpoint = endpoint

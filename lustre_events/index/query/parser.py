@@ -97,6 +97,7 @@ _GLOBS: dict[str, Callable[[str], Node]] = {
     "extractor": HasDocument,
     "failed": Failed,
 }
+_FLAGS: dict[str, Callable[[bool], Node]] = {"released": Released}
 _EXACT = ".exact"
 """Behind a key: its value is compared with case and accents."""
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -260,8 +261,8 @@ class _Converter:
         if field.type is FieldType.BOOLEAN:
             value = _BOOLEANS.get(term.text.lower())
             if value is None:
-                raise self.error("released: is true (the content is on tape only) or false", term)
-            return Released(value)
+                raise self.error(f"{field.name}: is true or false ({field.help})", term)
+            return _FLAGS[field.name](value)
         try:
             return HasFid(FID.parse(term.text))
         except ConfigError as exc:
