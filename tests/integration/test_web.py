@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 from flask.testing import FlaskClient
@@ -358,6 +358,23 @@ def test_a_form_of_another_site_changes_nothing(reader: FlaskClient, console: Co
         assert answer.status_code == 400
     assert console.asked == []
     assert reader.post("/logout").status_code == 400
+
+
+def test_every_form_wants_the_token_of_its_session(reader: FlaskClient, console: Console) -> None:
+    """Each address that takes a form refuses one without a token, with another session's, or by another method."""
+    site, own, other = console.app().extensions["site"], token(reader), token(enter(console.app(), OTHER))
+    assert own != other
+    taken = {rule.rule for rule in console.app().url_map.iter_rules() if "POST" in (rule.methods or ())}
+    forms = {re.sub(r"<\w+>", quote(str(fid_of(2))), path) for path in taken if not path.startswith("/api/")}
+    assert len(forms) >= 10
+    for path in forms:
+        given = {"action": "drop", "extractor": "tabular", "make": "all", "revoke": "x", "name": "all", "q": "*"}
+        for csrf in ({}, {"csrf": ""}, {"csrf": other}):
+            answer = reader.post(path, data=given | csrf)
+            assert (answer.status_code, "no longer valid" in answer.text) == (400, True), path
+        for method in ("PUT", "DELETE", "PATCH"):
+            assert reader.open(path, method=method, data=given).status_code == 400, path
+    assert (console.asked, site.tokens.list(None), site.saved.list(READER)) == ([], [], [])
 
 
 def test_a_form_without_the_cookie_of_a_session_changes_nothing(console: Console) -> None:
