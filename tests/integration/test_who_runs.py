@@ -147,7 +147,7 @@ def test_own_extractor_cannot_make_root_read(runtime: ContainerRuntime, folder: 
     (made / "loot.py").unlink()
     os.chown(made, 0, 0)
 
-    found, wrong = own_extractors.load_users(folder / "users")
+    found, wrong = own_extractors.together(*own_extractors.load_users(folder / "users"))
 
     assert found == {}
     assert wrong == [f"{made}: not owned by {ada.name}, so it is ignored; run: chown -R {ada.name} {made}"]
