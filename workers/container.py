@@ -8,7 +8,7 @@ setuid starter, where a site installed Apptainer with one, runs nothing as root 
 What is bound is what was opened: an input's link could be made to lead elsewhere between our look at it
 and the runtime's. So the program gets no word on stdin before the inputs that the container's PID 1 sees
 have been compared, by device and inode, with the files that this worker holds open. Where there are several, the
-worker mounts them itself (see bound_inputs.py), and starts nothing with another file.
+worker mounts them itself (see mounted_inputs.py), and starts nothing with another file.
 
 Once a program has begun (see program_start.py), its files are to blame however it ends. Where it has not, a second
 run with no file in it decides: only an extractor that does not begin there either is to blame.
@@ -41,12 +41,12 @@ from lustre_events.catalog.manifest import Manifest
 from lustre_events.catalog.program_files import ProgramFile
 from lustre_events.errors import ContainerFailed, ExtractorError, ExtractorRefused, ManifestError, RuntimeMissing
 from workers import cgroups, child_process, syscalls
-from workers.bound_inputs import FEWEST, BoundInputs
 from workers.cgroups import RunGroup
 from workers.child_process import Bounds, Ended
 from workers.compiled import compiled
 from workers.files import OpenFile
 from workers.images import Image, Images
+from workers.mounted_inputs import FEWEST, MountedInputs
 from workers.privileges import Account, account_for, readable_by
 from workers.program_start import GATE, SIGN, WAITING_GATE, Beginning, last_words
 from workers.runs import (
@@ -326,7 +326,7 @@ class ContainerRuntime:
                     stdin=look,
                     tell=tell,
                     group=group,
-                    before=None if by_runtime else BoundInputs(inputs, start.inputs, self._account),
+                    before=None if by_runtime else MountedInputs(inputs, start.inputs, self._account),
                 )
         if not begun.seen and not ended.killed:
             raise ContainerFailed(f"the container of {manifest.name} did not run: {last_words(ended)}")

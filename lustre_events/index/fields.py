@@ -1,8 +1,9 @@
 """The search fields that are not keys of documents: one row for each, the only place where they are listed.
 
 The parser (query/parser.py) makes a node of a field by its type, the search (search/search.py, search/facets.py)
-sorts and counts by it, and the reference (docs/fields.md) lists it. A new field is a row here; one of type GLOB or
-BOOLEAN also has a node of its own, in a table of the parser.
+sorts and counts by it, and the reference (docs/fields.md) lists it. A new field of what the index has already is a
+row here; one of type GLOB or BOOLEAN also has a node of its own in a table of the parser, and one that tells of the
+content has it among ABOUT_CONTENT (query/tree.py). For a new column of objects see CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ class Field:
 
 
 _RANGED = frozenset({FieldType.SIZE, FieldType.COUNT, FieldType.TIME, FieldType.USER, FieldType.GROUP})
+
+NUMBERS = frozenset({FieldType.USER, FieldType.GROUP, FieldType.COUNT, FieldType.BOOLEAN})
+"""Types of which the index counts numbers; of the others it counts words."""
+DOCUMENTS = "document"
+"""The source of a field that tells of documents, which are looked at one by one."""
 
 _T, _V = FieldType, Visibility
 

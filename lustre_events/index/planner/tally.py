@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from lustre_events.index.fields import FIELDS, NUMBERS
 from lustre_events.index.planner.clause import FALSE, Clause, SqlCondition, all_hold
 from lustre_events.index.planner.planner import Planner
 
-_NUMBERS = frozenset({"uid", "gid", "released", "mdt", "stripe_count", "mirror_count", "projid"})
+_NUMBERS = {field.source for field in FIELDS.values() if field.countable and field.type in NUMBERS}
 
 
 def values(planner: Planner, condition: SqlCondition, by: str) -> Clause:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lustre_events.index.backend import Reading, ValueCount
-from lustre_events.index.fields import FIELDS, FieldType
+from lustre_events.index.fields import DOCUMENTS, FIELDS, FieldType, Visibility
 from lustre_events.index.query.tree import And, Node, Readable
 from lustre_events.index.search.hits import Facet
 from lustre_events.index.visibility import Viewer, group_name, user_name
@@ -16,6 +16,10 @@ _TALLIES = {
     if field.countable
 }
 """What `Reading.tally` calls a field."""
+_ABOUT_CONTENT = {
+    field.name for field in FIELDS.values() if field.visibility is Visibility.CONTENT and field.source != DOCUMENTS
+}
+"""Fields of an object that are counted only where its content can be read; tally looks at documents so itself."""
 
 
 def _by(field: str) -> str:
@@ -26,8 +30,7 @@ def tallied(
     reading: Reading, node: Node, field: str, viewer: Viewer | None, limit: int | None
 ) -> tuple[Facet, ...]:  # fmt: skip
     """Return the most frequent values of a field among what a node finds, `limit` at most; None: all of them."""
-    # A MIME type tells of the content.
-    seen = And((node, Readable())) if field == "mime" and viewer is not None else node
+    seen = And((node, Readable())) if field in _ABOUT_CONTENT and viewer is not None else node
     return _facets(field, reading.tally(seen, _by(field), limit))
 
 

@@ -26,7 +26,7 @@ _OPTIONS = "mode=755,size=64k"
 
 
 @dataclass(frozen=True, slots=True)
-class BoundInputs:
+class MountedInputs:
     """Called in a new process before its program (see child_process.run); `folder` is the run's, and empty."""
 
     folder: Path

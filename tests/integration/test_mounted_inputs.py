@@ -16,8 +16,8 @@ import pytest
 
 from lustre_events.sources.local_fid import fid_of_fd
 from tests.support.service.images import write_file
-from workers.bound_inputs import BoundInputs
 from workers.files import Files
+from workers.mounted_inputs import MountedInputs
 from workers.privileges import Account, account_for
 from workers.runs import Input
 
@@ -45,7 +45,7 @@ def say(folder: Path, change: Callable[[Path], object] = lambda _: None, *, as_u
         ]
         change(files)
         given = [Input(f"000{place}", f"000{place}", file) for place, file in enumerate(opened, start=1)]
-        bound = BoundInputs(inputs, given, None if as_user else NOBODY)
+        bound = MountedInputs(inputs, given, None if as_user else NOBODY)
         done = subprocess.run(
             ["sh", "-c", LOOK, inputs], capture_output=True, text=True, timeout=SECONDS, check=True,
             preexec_fn=(lambda: become(NOBODY, bound)) if as_user and NOBODY else bound,
