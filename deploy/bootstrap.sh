@@ -68,6 +68,6 @@ stamp=$venv/.installed-$goal; sum="$extras $(cat "$root/pyproject.toml" "$root/d
 if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
   say "installing Python packages into ${venv#"$root"/}: a minute or more"
   [ -x "$venv/bin/python" ] || python3 -I -m venv "$venv"
-  quietly "$venv/bin/python" -m pip install --disable-pip-version-check -q --constraint "$root/deploy/constraints.txt" -e "$root[$extras]"
+  quietly "$venv/bin/python" -I -m pip install --disable-pip-version-check -q --constraint "$root/deploy/constraints.txt" -e "$root[$extras]"
   echo "$sum" >"$stamp"
 fi

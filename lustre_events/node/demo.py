@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,6 @@ from lustre_events.node.sandbox import Sandbox, Say, choose_runtime, is_built, s
 DEADLINE_SECONDS = 120.0  # some seconds are enough, but on a busy machine
 FAMILIES_SECONDS = 240.0
 LOOK_SECONDS = 0.2
-SUMS = 4
-"""Lines of the index's part of a status that tell a newcomer something: objects, documents, pending, failed."""
 MOST_TOLD = 1 << 20
 
 RULES = """\
@@ -133,7 +130,7 @@ def _story(box: Sandbox, runtime: str, say: Say) -> None:
             (hit,) = search.search(f'path:"/{sample.path}"')
             if sample.extractor not in {STAT, *hit.documents}:
                 _without_document(search.show(hit.fid), sample, runtime, say)
-        for line in islice(status.index_lines(status.of_index(search.stats())), SUMS):
+        for line in status.index_lines(status.of_index(search.stats())):
             say(f"  {line}")
     _ask(
         index,

@@ -205,7 +205,7 @@ class Demo:
         said = []
         for line in self.process.stdout:
             said.append(line.decode())
-            if "End it with Ctrl-C" in said[-1]:
+            if "Press Ctrl-C" in said[-1]:
                 return "".join(said)
         raise AssertionError("".join(said))
 
