@@ -1,6 +1,7 @@
 """When what failed is tried again, extractions and runs of actions: after a delay that doubles, and how often.
 
-The first delay of an extraction is `[dispatcher] retry_seconds`, and its tries are `[dispatcher] attempts`.
+The first delay of an extraction is `[dispatcher] retry_seconds`, and its tries are `[dispatcher] attempts`
+(config/settings.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The keys of Redis: their names, and what is under them; and tokens of lease holders.
 
 Each role has its key prefix, so that ACLs can separate them: reader, dispatcher, worker, indexer, courier, history,
-the operator who asks the dispatcher for something, and subscribers (groups.py):
+the operator who asks the dispatcher for something, and subscribers (groups.py). Where a script of Lua makes names
+from what it reads, it has their beginnings itself (append, acknowledge, join, leave, standing):
 
     key                                   type    written by   meaning; lifetime
     le:stream:mdts                        set     reader       MDTs that ever had a stream; for ever

@@ -1,4 +1,7 @@
-"""Ways of sending: one module each, whose Sender makes one Attempt per event. SENDERS is the registry."""
+"""Ways of sending: one module each, whose Sender makes one Attempt per event. SENDERS is the registry.
+
+What an endpoint's table of TOML may say is in domain/rules/endpoints.py, and what its events are in ../kinds.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Full text for PostgreSQL: words as SQLite's `unicode61` finds them, so that both backends find the same.
 
 PostgreSQL's own parser takes `a.b/c-d` for a host, a path and a compound, and a number for what it is worth;
-words.py says what a word is here.
+index/words.py says what a word is here. The statements that match are in dialect.py.
 
 A tsvector keeps 255 places of one word, and places up to 16,383 (PostgreSQL's documentation, "Limitations" of
 text search), so a long text is cut into pieces, each with the last words of the one before it.
