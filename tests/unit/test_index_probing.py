@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from typing import Any
 
 from hypothesis import example, given
@@ -12,7 +14,11 @@ from lustre_events.index.query.key_values import KeyNode
 from lustre_events.index.query.matching import _values, _values_of_some, probe, value_test
 from lustre_events.index.query.tree import KeyEquals, KeyExists, KeyGlob, KeyRange
 from lustre_events.index.query.wildcards import matcher
+from lustre_events.index.sqlite.dialect import phrase_of
+from lustre_events.index.sqlite.documents import body_has_words
+from lustre_events.index.typed_values import segmented
 from lustre_events.index.values import MAX_ROWS, canonical, flatten
+from lustre_events.index.words import words_of
 from tests.support.profiles import examples
 
 names = st.sampled_from(["a", "b", "a.b", "b.a", "x", "", "x.a", "é", "\0", "\ud800"])
@@ -54,6 +60,31 @@ def test_a_probe_sees_what_the_search_rows_are(body: dict[str, Any], key: str) -
         KeyRange(key, None, 0.5, True, True, time=(None, 10**18)),
     ]  # fmt: skip
     assert [probe(node)("x", text) for node in asked] == [value_test(node)(found) for node in asked]
+
+
+texts = st.text(st.sampled_from("abRé\u0301ßŁ我们 ,._-9\0"), max_size=8)
+
+
+@given(
+    st.dictionaries(names, texts | st.lists(texts, max_size=3) | st.integers(0, 99), max_size=3),
+    texts.filter(lambda text: "\0" not in text),
+)
+@examples(300)
+@example({"a": "Two words", "b": ["wordless"]}, "two wor")
+@example({"a": ["two", "words"]}, "two wor")
+def test_a_beginning_stands_in_a_document_where_sqlite_finds_it(body: dict[str, Any], words: str) -> None:
+    """A look into a document for words, of which the last may go on, gives what SQLite's own full text does."""
+    text = canonical(body)
+    words = segmented(words).strip()
+    wanted = list(words_of(words))
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE fulltext USING fts5 (body, content='', tokenize='unicode61')")
+        connection.execute("INSERT INTO fulltext (rowid, body) VALUES (1, ?)", (flatten(json.loads(text)).text,))
+        found = connection.execute(
+            "SELECT count(*) FROM fulltext WHERE fulltext MATCH ?", (phrase_of(words, prefix=True),)
+        ).fetchone()
+
+    assert body_has_words(text, wanted, prefix=True) is bool(found[0])
 
 
 @given(st.dictionaries(names, values, max_size=4), st.sampled_from(["*", "a*", "*.b", "x.*", "*.a.*", "b"]))

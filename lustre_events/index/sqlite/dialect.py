@@ -13,7 +13,7 @@ from functools import partial
 
 from lustre_events.domain import acl
 from lustre_events.index.names import name_has_words
-from lustre_events.index.planner.clause import MANY, TRUE, Clause, SqlCondition, Stream, all_hold
+from lustre_events.index.planner.clause import FALSE, MANY, TRUE, Clause, SqlCondition, Stream, all_hold
 from lustre_events.index.planner.dialect import Dialect, Effort, Lookup, Words
 from lustre_events.index.query.key_values import KeyNode, exact
 from lustre_events.index.query.matching import probe
@@ -104,24 +104,27 @@ class SqliteDialect(Dialect):
         """Return the table with the index that is to be used."""
         return f"document INDEXED BY document_{'failure' if column == 'failure' else 'extractor'}"
 
-    def words(self, words: str, *, prefix: bool, few: int, effort: Effort) -> Words | None:
+    def words(self, words: str, *, prefix: bool, few: int, effort: Effort) -> Words:
         """Return where words stand that follow each other."""
         phrase = (phrase_of(words, prefix=prefix),)
         found = f"SELECT rowid >> {SLOT_BITS} AS id FROM fulltext WHERE fulltext MATCH ?"  # noqa: S608 - a constant
-        of_object = f"AND rowid >= o.id << {SLOT_BITS} AND rowid < (o.id + 1) << {SLOT_BITS}"
-        test = Clause.of(self.exists, Clause(f"FROM fulltext WHERE fulltext MATCH ? {of_object}", phrase))
-        if prefix:  # it would be looked up anew for each object
-            name = self._function(1, partial(body_has_words, wanted=list(words_of(words)), prefix=True))
-            test = Clause.of(self.exists, Clause(f"FROM {self.documents_of_object} AND {name}(d.body)"))
 
         def stream(after: int) -> tuple[Clause, ...]:
             return (Clause(f"{found} AND rowid >= ? ORDER BY rowid", (*phrase, (after + 1) << SLOT_BITS)),)
 
         source = Clause(found, phrase)
         size = self.counted(source, few) if _is_counted(effort, few, _WORTH_BODIES, prefix=prefix) else MANY
-        if not size:  # no document is looked at for that
-            return None
-        return Words(source, size, test, (stream,))
+        return Words(
+            source, size, self._words_of_object(words, phrase, prefix=prefix) if size else FALSE, (stream,)
+        )
+
+    def _words_of_object(self, words: str, phrase: tuple[str], *, prefix: bool) -> Clause:
+        """Return the condition that words stand in a document of `o`."""
+        if prefix:  # the full text would look it up anew for each object
+            name = self._function(1, partial(body_has_words, wanted=list(words_of(words)), prefix=True))
+            return Clause.of(self.exists, Clause(f"FROM {self.documents_of_object} AND {name}(d.body)"))
+        of_object = f"AND rowid >= o.id << {SLOT_BITS} AND rowid < (o.id + 1) << {SLOT_BITS}"
+        return Clause.of(self.exists, Clause(f"FROM fulltext WHERE fulltext MATCH ? {of_object}", phrase))
 
     def name_words(
         self, words: str, *, prefix: bool, few: int, effort: Effort, seen: Clause | None
